@@ -1,0 +1,159 @@
+"""A SMART app as a stranger would write it: discovery, authorization code with PKCE, bearer requests.
+
+It knows the product only through its public address, so what it can do any registered app can do.
+Sources: SMART App Launch 2.2.0 (App Launch: Standalone), RFC 6749 4.1, RFC 7636, RFC 9207.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import parse_qs, urljoin, urlsplit
+
+import httpx
+
+MAX_PAGES = 8  # login, second factor, consent: more pages than that mean a loop
+
+
+class SignInError(Exception):
+    """The code flow ended somewhere else than at our redirect address."""
+
+
+class _Forms(HTMLParser):
+    """Collects the first form of a page: its action and the values of its inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action: str | None = None
+        self.values: dict[str, str] = {}
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Take the form's action and every named input or submit button."""
+        values = dict(attrs)
+        if tag == "form" and self.action is None and (values.get("method") or "").lower() == "post":
+            self.action = values.get("action") or ""
+        name = values.get("name")
+        if tag in ("input", "button") and self.action is not None and name:
+            if values.get("type") == "checkbox" and "checked" not in values:
+                return
+            self.values.setdefault(name, values.get("value") or "")
+
+
+def form_of(page: httpx.Response) -> tuple[str, dict[str, str]]:
+    """The absolute action and the values of the first POST form of an HTML page."""
+    forms = _Forms()
+    forms.feed(page.text)
+    if forms.action is None:
+        raise SignInError(f"{page.request.method} {page.url.path} answered {page.status_code} without a form")
+    return urljoin(str(page.url), forms.action), forms.values
+
+
+@dataclass
+class Session:
+    """One person signed in through the app: a token, and the browser that the person used."""
+
+    base_url: str
+    browser: httpx.Client
+    token: dict[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def bearer(self) -> dict[str, str]:
+        """The Authorization header of this session's access token."""
+        return {"Authorization": f"Bearer {self.token['access_token']}"}
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """A request with the access token; `path` begins with a slash."""
+        headers = {**self.headers, **self.bearer, **options.pop("headers", {})}
+        return httpx.request(method, self.base_url + path, headers=headers, timeout=120, **options)
+
+    def fhir(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """A FHIR request below /fhir; the answer is not checked."""
+        headers = {"Accept": "application/fhir+json", **options.pop("headers", {})}
+        if "json" in options:
+            headers.setdefault("Content-Type", "application/fhir+json")
+        return self.request(method, f"/fhir/{path}", headers=headers, **options)
+
+    def read(self, path: str) -> Any:
+        """A FHIR read or search that has to succeed."""
+        answer = self.fhir("GET", path)
+        answer.raise_for_status()
+        return answer.json()
+
+    def create(self, resource: dict[str, Any], **headers: str) -> Any:
+        """A FHIR create that has to succeed; returns the stored resource."""
+        answer = self.fhir("POST", resource["resourceType"], json=resource, headers=headers)
+        if answer.is_error:
+            raise httpx.HTTPStatusError(answer.text[:600], request=answer.request, response=answer)
+        return answer.json()
+
+
+@dataclass(frozen=True)
+class App:
+    """A registered public client with a loopback redirect address."""
+
+    base_url: str
+    client_id: str
+    redirect_uri: str
+    scope: str
+
+    def sign_in(self, username: str, password: str) -> Session:
+        """Walk the authorization code flow with this person's password, page by page."""
+        browser = httpx.Client(follow_redirects=False, timeout=60)
+        configuration = browser.get(f"{self.base_url}/fhir/.well-known/smart-configuration").json()
+        verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(16)
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+        page = browser.get(
+            configuration["authorization_endpoint"],
+            params={
+                "response_type": "code",
+                "client_id": self.client_id,
+                "redirect_uri": self.redirect_uri,
+                "scope": self.scope,
+                "state": state,
+                "aud": f"{self.base_url}/fhir",
+                "code_challenge": challenge,
+                "code_challenge_method": "S256",
+            },
+        )
+        answer = self._walk(browser, page, username, password)
+        if answer.get("state") != [state] or "code" not in answer:
+            error = answer.get("error", ["without a code"])[0]
+            raise SignInError(f"the authorization server answered {error}")
+        if answer.get("iss", [configuration["issuer"]]) != [configuration["issuer"]]:
+            raise SignInError("the answer comes from another issuer")
+        token = browser.post(
+            configuration["token_endpoint"],
+            data={
+                "grant_type": "authorization_code",
+                "code": answer["code"][0],
+                "redirect_uri": self.redirect_uri,
+                "client_id": self.client_id,
+                "code_verifier": verifier,
+            },
+        )
+        token.raise_for_status()
+        return Session(self.base_url, browser, token.json())
+
+    def _walk(
+        self, browser: httpx.Client, page: httpx.Response, username: str, password: str
+    ) -> dict[str, list[str]]:
+        """Follow redirects and submit forms until the browser is sent back to the app."""
+        for _ in range(MAX_PAGES):
+            if page.is_redirect:
+                target = urljoin(str(page.url), page.headers["location"])
+                if target.startswith(self.redirect_uri):
+                    return parse_qs(urlsplit(target).query)
+                page = browser.get(target)
+                continue
+            if page.is_error:
+                raise SignInError(f"{page.url.path} answered {page.status_code}: {page.text[:200]}")
+            action, values = form_of(page)
+            if "username" in values:
+                values |= {"username": username, "password": password}
+            page = browser.post(action, data=values, headers={"Origin": self.base_url})
+        raise SignInError("too many pages")
