@@ -1,0 +1,85 @@
+"""What can go wrong with images: a catalogue. Standard library only, because the facade reads it too.
+
+`code` is stable, `temporary` says whether trying again can help, the message is safe to show.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ImagingError(Exception):
+    """Base of the folder's errors."""
+
+    code: ClassVar[str] = "imaging"
+    temporary: ClassVar[bool] = False
+
+
+# --- identity of studies, series and instances -------------------------------------------------
+
+
+class UIDConflictError(ImagingError):
+    """A Study, Series or SOP Instance UID is already known under another patient or parent."""
+
+    code = "uid-conflict"
+
+
+class OtherPixelsError(ImagingError):
+    """The SOP Instance UID is already stored with other pixels."""
+
+    code = "other-pixels"
+
+
+# --- reading and converting DICOM --------------------------------------------------------------
+
+
+class DICOMError(ImagingError):
+    """The bytes cannot be read as a DICOM instance."""
+
+    code = "not-dicom"
+
+
+class CodecError(ImagingError):
+    """A frame could not be encoded or decoded."""
+
+    code = "codec"
+
+
+class GeometryError(ImagingError):
+    """A series is not one regular volume; the message says why."""
+
+    code = "geometry"
+
+
+class ChildDiedError(ImagingError):
+    """The child that parses and decodes ended in the middle of the work (crash, memory or time limit)."""
+
+    code = "child-died"
+
+
+# --- Orthanc -----------------------------------------------------------------------------------
+
+
+class OrthancError(ImagingError):
+    """Orthanc refused or could not answer."""
+
+    code = "orthanc"
+
+
+class OrthancTemporaryError(OrthancError):
+    """Orthanc is down, slow or busy; later it may answer."""
+
+    code = "orthanc-unavailable"
+    temporary = True
+
+
+class OrthancNotFoundError(OrthancError):
+    """Orthanc does not have this instance."""
+
+    code = "orthanc-not-found"
+
+
+class ReplaceError(ImagingError):
+    """After a replacement the stored bytes were not the written ones; the original was put back."""
+
+    code = "replace"

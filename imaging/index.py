@@ -1,0 +1,416 @@
+"""The stored rows: which bytes in Orthanc belong to which patient, study, series and instance. Standard
+library only.
+
+One SQLite file `index.db` in the data directory, written by ingest, workers and `pixels`, read by the facade.
+A row is handed out only when every UID that was asked for matches it; an instance whose UIDs are already
+known under another patient or parent is refused here, in the same transaction that would add it. Quarantined
+instances lie in a table of their own and are never found by the reading functions.
+
+Safe for threads and processes: a connection per thread and process, WAL, `synchronous=FULL`, writes in
+`BEGIN IMMEDIATE`. Everything can be rebuilt from Orthanc and HAPI but the uploads (who sent what).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from imaging.errors import OtherPixelsError, UIDConflictError
+from imaging.index_schema import SCHEMA
+
+Outcome = Literal["pending", "done", "not-applicable", "kept"]
+StudyState = Literal["receiving", "registered", "available"]
+SeriesState = Literal["shown", "withdrawn"]
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """One accepted study. `last_arrival` is epoch seconds of the newest instance that came from outside."""
+
+    study_uid: str
+    patient_ref: str
+    state: StudyState = "receiving"
+    imaging_study_id: str | None = None
+    accession: str = ""
+    based_on: str | None = None
+    started: str | None = None
+    description: str = ""
+    last_arrival: float = 0.0
+
+
+@dataclass(frozen=True)
+class SeriesRow:
+    """One series.
+
+    `own` series were written by the product; `result_key` then names the AI result they belong to.
+    """
+
+    series_uid: str
+    study_uid: str
+    modality: str = "OT"
+    number: int | None = None
+    description: str = ""
+    body_part: str = ""
+    laterality: str = ""
+    frame_of_reference_uid: str = ""
+    state: SeriesState = "shown"
+    own: bool = False
+    result_key: str | None = None
+
+
+@dataclass(frozen=True)
+class InstanceRow:
+    """One stored instance. `digest`: SHA-256 of the native little-endian pixels (see imaging.digest)."""
+
+    sop_uid: str
+    series_uid: str
+    study_uid: str
+    patient_ref: str
+    orthanc_id: str
+    sop_class: str
+    transfer_syntax: str
+    digest: str
+    frames: int = 0
+    rows: int = 0
+    columns: int = 0
+    instance_number: int | None = None
+    outcome: Outcome = "pending"
+    reason: str = ""
+    bytes_before: int = 0
+    bytes_after: int = 0
+    own: bool = False
+    source: str = ""
+    received_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class QuarantineRow:
+    """An instance that nobody may see: UIDs, digest and the reason; no name."""
+
+    orthanc_id: str
+    study_uid: str
+    series_uid: str
+    sop_uid: str
+    digest: str
+    code: str
+    text: str
+    source: str = ""
+    received_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class UploadRow:
+    """Who sent an instance through the facade, and what `pixels` read in it (an Inspection as JSON)."""
+
+    orthanc_id: str
+    sop_uid: str
+    digest: str
+    uploader: str
+    organization: str | None
+    staff: bool
+    address: str
+    request_id: str
+    inspection: str
+    at: float
+
+
+Row = TypeVar("Row", StudyRow, SeriesRow, InstanceRow, QuarantineRow, UploadRow)
+_TABLE = {
+    StudyRow: "studies",
+    SeriesRow: "series",
+    InstanceRow: "instances",
+    QuarantineRow: "quarantine",
+    UploadRow: "uploads",
+}
+
+
+class Index:
+    """The rows. `read_only` for the facade, which never writes here."""
+
+    def __init__(self, data_dir: Path | str, *, read_only: bool = False) -> None:
+        self._path = Path(data_dir) / "index.db"
+        self._read_only = read_only
+        self._local = threading.local()
+        if not read_only:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._write() as database:
+                for statement in SCHEMA:
+                    database.execute(statement)
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def study(self, study_uid: str) -> StudyRow | None:
+        """The study, if any instance of it was accepted."""
+        return self._one(StudyRow, "study_uid = ?", study_uid)
+
+    def studies(self, *states: StudyState) -> list[StudyRow]:
+        """All studies in these states (all states if none is given)."""
+        marks = ",".join("?" * len(states))
+        return self._all(StudyRow, f"state IN ({marks})" if states else "1 = 1", *states)
+
+    def series(self, study_uid: str, series_uid: str | None = None) -> list[SeriesRow]:
+        """The series of a study, or the one whose both UIDs match (an empty list if they do not)."""
+        if series_uid is None:
+            return self._all(SeriesRow, "study_uid = ? ORDER BY number, series_uid", study_uid)
+        return self._all(SeriesRow, "study_uid = ? AND series_uid = ?", study_uid, series_uid)
+
+    def instance(self, study_uid: str, series_uid: str, sop_uid: str) -> InstanceRow | None:
+        """The instance, only if all three UIDs are its own."""
+        return self._one(
+            InstanceRow, "sop_uid = ? AND series_uid = ? AND study_uid = ?", sop_uid, series_uid, study_uid
+        )
+
+    def instances(self, study_uid: str, series_uid: str | None = None) -> list[InstanceRow]:
+        """Instances in the order of their numbers."""
+        order = "ORDER BY series_uid, instance_number, sop_uid"
+        if series_uid is None:
+            return self._all(InstanceRow, f"study_uid = ? {order}", study_uid)
+        return self._all(InstanceRow, f"study_uid = ? AND series_uid = ? {order}", study_uid, series_uid)
+
+    def by_sop_uid(self, sop_uid: str) -> InstanceRow | None:
+        """The instance with this SOP Instance UID, for the pipeline (a request gives all UIDs:
+
+        `instance`).
+        """
+        return self._one(InstanceRow, "sop_uid = ?", sop_uid)
+
+    def by_orthanc_id(self, orthanc_id: str) -> InstanceRow | None:
+        """The accepted instance that Orthanc keeps under this id."""
+        return self._one(InstanceRow, "orthanc_id = ?", orthanc_id)
+
+    def pending(self, study_uid: str) -> list[InstanceRow]:
+        """Instances whose transcoding outcome is not recorded yet, in order of arrival."""
+        return self._all(InstanceRow, "study_uid = ? AND outcome = 'pending' ORDER BY received_at", study_uid)
+
+    def pending_studies(self) -> list[str]:
+        """Studies that have such instances: what a lost job left undone."""
+        rows = self._read().execute("SELECT DISTINCT study_uid FROM instances WHERE outcome = 'pending'")
+        return [row[0] for row in rows]
+
+    def is_quiet(self, study_uid: str, since: float) -> bool:
+        """Has nothing come from outside for this study since that moment (epoch seconds)?"""
+        row = self.study(study_uid)
+        return row is not None and row.last_arrival <= since
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def check(self, row: InstanceRow) -> Literal["new", "known"]:
+        """May this instance be stored? "known": the same instance with equal pixels is here already.
+
+        Raises UIDConflictError (a UID under another patient or parent) and OtherPixelsError.
+        """
+        return _check(self._read(), row)
+
+    def add(self, study: StudyRow, series: SeriesRow, instance: InstanceRow) -> bool:
+        """Take an accepted instance in; False if it was here already with equal pixels.
+
+        A study that was complete goes back to `registered` unless the product itself wrote the instance.
+        Raises like `check`; nothing is written then.
+        """
+        with self._write() as database:
+            if _check(database, instance) == "known":
+                return False
+            _insert(database, study, ignore=True)
+            _insert(database, series, ignore=True)
+            _insert(database, instance)
+            if not instance.own:
+                database.execute(
+                    "UPDATE studies SET last_arrival = MAX(last_arrival, ?),"
+                    " state = CASE state WHEN 'available' THEN 'registered' ELSE state END"
+                    " WHERE study_uid = ?",
+                    (instance.received_at, instance.study_uid),
+                )
+            return True
+
+    def set_outcome(
+        self, sop_uid: str, outcome: Outcome, *, reason: str = "", transfer_syntax: str, bytes_after: int
+    ) -> None:
+        """Record what transcoding did with one instance."""
+        with self._write() as database:
+            database.execute(
+                "UPDATE instances SET outcome = ?, reason = ?, transfer_syntax = ?, bytes_after = ?"
+                " WHERE sop_uid = ?",
+                (outcome, reason, transfer_syntax, bytes_after, sop_uid),
+            )
+
+    def set_study(
+        self,
+        study_uid: str,
+        *,
+        state: StudyState | None = None,
+        imaging_study_id: str | None = None,
+        based_on: str | None = None,
+    ) -> None:
+        """Change what is given of a study. `available` is taken only while no instance is pending."""
+        with self._write() as database:
+            if state == "available":
+                database.execute(
+                    "UPDATE studies SET state = 'available' WHERE study_uid = ? AND NOT EXISTS"
+                    " (SELECT 1 FROM instances WHERE study_uid = studies.study_uid AND outcome = 'pending')",
+                    (study_uid,),
+                )
+            elif state is not None:
+                database.execute("UPDATE studies SET state = ? WHERE study_uid = ?", (state, study_uid))
+            database.execute(
+                "UPDATE studies SET imaging_study_id = COALESCE(?, imaging_study_id),"
+                " based_on = COALESCE(?, based_on) WHERE study_uid = ?",
+                (imaging_study_id, based_on, study_uid),
+            )
+
+    def set_series_state(self, series_uid: str, state: SeriesState) -> None:
+        """`withdrawn`: served to nobody any more (a rejected result's SEG), whatever else is known."""
+        with self._write() as database:
+            database.execute("UPDATE series SET state = ? WHERE series_uid = ?", (state, series_uid))
+
+    def announce_own(self, sop_uid: str, digest: str, result_key: str | None) -> None:
+        """Say before storing it that an instance is the product's own, so that ingest does not take it for
+        news.
+        """
+        with self._write() as database:
+            database.execute("INSERT OR REPLACE INTO own VALUES (?, ?, ?)", (sop_uid, digest, result_key))
+
+    def announced(self, sop_uid: str, digest: str) -> tuple[bool, str | None]:
+        """Is this the product's own instance (UID and digest as announced), and of which AI result?"""
+        row = (
+            self._read()
+            .execute("SELECT result_key FROM own WHERE sop_uid = ? AND digest = ?", (sop_uid, digest))
+            .fetchone()
+        )
+        return (row is not None, row[0] if row else None)
+
+    # --- quarantine -----------------------------------------------------------------------------
+
+    def quarantine(self, row: QuarantineRow) -> bool:
+        """Set an instance aside; False if it already was."""
+        with self._write() as database:
+            return _insert(database, row, ignore=True) == 1
+
+    def quarantined(self, study_uid: str | None = None) -> list[QuarantineRow]:
+        """What is set aside, of one study or of all."""
+        if study_uid is None:
+            return self._all(QuarantineRow, "1 = 1 ORDER BY study_uid, received_at")
+        return self._all(QuarantineRow, "study_uid = ? ORDER BY received_at", study_uid)
+
+    def is_quarantined(self, orthanc_id: str) -> bool:
+        """Is this stored instance set aside?"""
+        return self._one(QuarantineRow, "orthanc_id = ?", orthanc_id) is not None
+
+    def release(self, orthanc_id: str) -> None:
+        """Forget that it was set aside (after it was taken in under its patient, or deleted)."""
+        with self._write() as database:
+            database.execute("DELETE FROM quarantine WHERE orthanc_id = ?", (orthanc_id,))
+
+    # --- uploads and cursors --------------------------------------------------------------------
+
+    def record_upload(self, row: UploadRow) -> None:
+        """Write down who sent an instance, before it goes to Orthanc."""
+        with self._write() as database:
+            database.execute("DELETE FROM uploads WHERE orthanc_id = ?", (row.orthanc_id,))
+            _insert(database, row)
+
+    def upload(self, orthanc_id: str) -> UploadRow | None:
+        """Who sent this instance through the facade, if it came that way."""
+        return self._one(UploadRow, "orthanc_id = ?", orthanc_id)
+
+    def cursor(self, name: str) -> int:
+        """A persistent position, 0 at first (Orthanc's change feed)."""
+        row = self._read().execute("SELECT value FROM cursors WHERE name = ?", (name,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def set_cursor(self, name: str, value: int) -> None:
+        """Remember a position; never before what it covers is written."""
+        with self._write() as database:
+            database.execute("INSERT OR REPLACE INTO cursors VALUES (?, ?)", (name, value))
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        database = getattr(self._local, "database", None)
+        if database is not None:
+            database.close()
+            self._local.database = None
+
+    # --- connections ----------------------------------------------------------------------------
+
+    def _read(self) -> sqlite3.Connection:
+        # A connection must not cross a fork: RQ's work horse is a forked child.
+        if getattr(self._local, "pid", None) != os.getpid():
+            self._local.database, self._local.pid = None, os.getpid()
+        database: sqlite3.Connection | None = self._local.database
+        if database is None:
+            mode = "ro" if self._read_only else "rwc"
+            database = sqlite3.connect(f"{self._path.resolve().as_uri()}?mode={mode}", uri=True, timeout=30)
+            database.isolation_level = None
+            if not self._read_only:
+                database.execute("PRAGMA journal_mode = WAL")
+                database.execute("PRAGMA synchronous = FULL")
+            self._local.database = database
+        return database
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        database = self._read()
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            yield database
+        except BaseException:
+            database.execute("ROLLBACK")
+            raise
+        database.execute("COMMIT")
+
+    def _all(self, kind: type[Row], where: str, *values: Any) -> list[Row]:
+        names = ", ".join(field.name for field in fields(kind))
+        rows = self._read().execute(f"SELECT {names} FROM {_TABLE[kind]} WHERE {where}", values)  # noqa: S608 - own text only
+        return [_row(kind, values) for values in rows]
+
+    def _one(self, kind: type[Row], where: str, *values: Any) -> Row | None:
+        rows = self._all(kind, where, *values)
+        return rows[0] if rows else None
+
+
+def _row(kind: type[Row], values: Iterable[Any]) -> Row:
+    # SQLite has no booleans. The annotations are text here (postponed evaluation).
+    typed: list[Any] = [bool(v) if f.type == "bool" else v for f, v in zip(fields(kind), values, strict=True)]
+    return kind(*typed)
+
+
+def _insert(database: sqlite3.Connection, row: Any, *, ignore: bool = False) -> int:
+    values = astuple(row)
+    verb = "INSERT OR IGNORE" if ignore else "INSERT"
+    names = ", ".join(field.name for field in fields(row))
+    marks = ",".join("?" * len(values))
+    return database.execute(f"{verb} INTO {_TABLE[type(row)]} ({names}) VALUES ({marks})", values).rowcount
+
+
+def _check(database: sqlite3.Connection, row: InstanceRow) -> Literal["new", "known"]:
+    study = database.execute(
+        "SELECT patient_ref FROM studies WHERE study_uid = ?", (row.study_uid,)
+    ).fetchone()
+    if study and study[0] != row.patient_ref:
+        raise UIDConflictError("The study is known under another patient.")
+    series = database.execute(
+        "SELECT study_uid FROM series WHERE series_uid = ?", (row.series_uid,)
+    ).fetchone()
+    if series and series[0] != row.study_uid:
+        raise UIDConflictError("The series is known under another study.")
+    known = database.execute(
+        "SELECT study_uid, series_uid, patient_ref, digest FROM instances WHERE sop_uid = ?", (row.sop_uid,)
+    ).fetchone()
+    if known is None:
+        return "new"
+    if known[:3] != (row.study_uid, row.series_uid, row.patient_ref):
+        raise UIDConflictError("The instance is known under another patient, study or series.")
+    if known[3] != row.digest:
+        raise OtherPixelsError("The instance is known with other pixels.")
+    return "known"
+
+
+def to_json(value: Mapping[str, Any]) -> str:
+    """JSON for a text column: compact, stable."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

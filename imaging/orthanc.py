@@ -1,0 +1,213 @@
+"""The only HTTP client of Orthanc: its REST interface, as version 1.10.1 really answers.
+
+Orthanc's own DICOMweb is not used: 1.10.1 cannot read HTJ2K there and does not decode percent-encoded
+queries. Stored bytes come back unchanged from `/instances/{id}/file`, whatever their transfer syntax. Ids are
+checked before they get into a path. Sources: Orthanc Book, REST API; measured on Debian's 1.10.1+dfsg-2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import httpx
+
+from imaging.errors import OrthancError, OrthancNotFoundError, OrthancTemporaryError
+from imaging.frames import is_orthanc_id
+
+_TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class Change:
+    """One line of the change feed."""
+
+    sequence: int
+    kind: str
+    orthanc_id: str
+
+
+@dataclass(frozen=True)
+class Changes:
+    """A page of the change feed. `last` is where to go on; `done` when nothing newer is there."""
+
+    items: tuple[Change, ...]
+    last: int
+    done: bool
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How an instance came into Orthanc."""
+
+    protocol: str
+    aet: str
+    called_aet: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Answer to a store: a duplicate is not written again, what was there stays."""
+
+    orthanc_id: str
+    status: Literal["Success", "AlreadyStored"]
+
+
+def orthanc_id(patient_id: str, study_uid: str, series_uid: str, sop_uid: str) -> str:
+    """The id that Orthanc gives to an instance: SHA-1 of its four identifiers."""
+    text = "|".join((patient_id, study_uid, series_uid, sop_uid))
+    digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    return "-".join(digest[start : start + 8] for start in range(0, 40, 8))
+
+
+class OrthancClient:
+    """Async context manager around one connection pool. Every method raises OrthancError or a subclass."""
+
+    def __init__(
+        self,
+        base_url: str,
+        user: str,
+        password: str,
+        *,
+        timeout_s: float = 30,
+        connections: int = 8,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        self._client = httpx.AsyncClient(
+            base_url=base_url,
+            auth=(user, password),
+            timeout=httpx.Timeout(timeout_s, connect=5),
+            transport=transport or httpx.AsyncHTTPTransport(limits=limits),
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._client.__aexit__(kind, error, trace)
+
+    async def changes(self, since: int, limit: int = 500) -> Changes:
+        """The change feed after `since`, oldest first."""
+        body = await self._json("GET", "/changes", params={"since": since, "limit": limit})
+        items = tuple(Change(item["Seq"], item["ChangeType"], item["ID"]) for item in body["Changes"])
+        return Changes(items, int(body["Last"]), bool(body["Done"]))
+
+    async def tags(self, instance: str) -> dict[str, Any]:
+        """The header by tag ("0010,0020"), text in UTF-8 as Orthanc converts it."""
+        tags: dict[str, Any] = await self._json("GET", f"/instances/{_checked(instance)}/tags?short")
+        return tags
+
+    async def origin(self, instance: str) -> Origin:
+        """Which protocol, AE title and address it came by (empty text where Orthanc knows nothing)."""
+        body = await self._json("GET", f"/instances/{_checked(instance)}/metadata?expand")
+        return Origin(
+            protocol=body.get("Origin", ""),
+            aet=body.get("RemoteAET", ""),
+            called_aet=body.get("CalledAET", ""),
+            address=body.get("RemoteIP", ""),
+        )
+
+    async def exists(self, instance: str) -> bool:
+        """Is this instance stored? (HEAD is answered by 404 always, so a small GET asks.)"""
+        try:
+            await self._send("GET", f"/instances/{_checked(instance)}")
+        except OrthancNotFoundError:
+            return False
+        return True
+
+    async def file(self, instance: str) -> bytes:
+        """The stored PS3.10 file, byte for byte."""
+        return (await self._send("GET", f"/instances/{_checked(instance)}/file")).content
+
+    async def store(self, data: bytes) -> Stored:
+        """Store one PS3.10 file. What exists already is left alone (`OverwriteInstances` is false)."""
+        response = await self._send(
+            "POST", "/instances", content=data, headers={"Content-Type": "application/dicom"}
+        )
+        body = response.json()
+        if not isinstance(body, dict) or body.get("Status") not in ("Success", "AlreadyStored"):
+            raise OrthancError("Orthanc did not say what it stored.")
+        return Stored(_checked(body["ID"]), body["Status"])
+
+    async def delete(self, instance: str) -> None:
+        """Delete one instance; that it is gone already is no error."""
+        try:
+            await self._send("DELETE", f"/instances/{_checked(instance)}")
+        except OrthancNotFoundError:
+            return
+
+    async def put_modality(self, name: str, aet: str, host: str, port: int) -> None:
+        """Allow a modality to C-ECHO and C-STORE (and nothing else)."""
+        body = {
+            "AET": aet,
+            "Host": host,
+            "Port": port,
+            "AllowEcho": True,
+            "AllowStore": True,
+            "AllowFind": False,
+            "AllowGet": False,
+            "AllowMove": False,
+        }
+        await self._send("PUT", f"/modalities/{_name(name)}", json=body)
+
+    async def delete_modality(self, name: str) -> None:
+        """Forget a modality."""
+        try:
+            await self._send("DELETE", f"/modalities/{_name(name)}")
+        except OrthancNotFoundError:
+            return
+
+    async def modalities(self) -> dict[str, dict[str, Any]]:
+        """The modalities that Orthanc knows, by name."""
+        found: dict[str, dict[str, Any]] = await self._json("GET", "/modalities?expand")
+        return found
+
+    async def instances(self) -> list[str]:
+        """Every stored instance's id (for rebuilding and for checks)."""
+        found: list[str] = await self._json("GET", "/instances")
+        return found
+
+    async def statistics(self) -> Mapping[str, Any]:
+        """Counts and sizes."""
+        found: Mapping[str, Any] = await self._json("GET", "/statistics")
+        return found
+
+    async def _json(self, method: str, path: str, **options: Any) -> Any:
+        return (await self._send(method, path, **options)).json()
+
+    async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            response = await self._client.request(method, path, **options)
+        except httpx.TransportError as error:
+            raise OrthancTemporaryError("Orthanc does not answer.") from error
+        if response.status_code == 404:
+            raise OrthancNotFoundError("Orthanc does not have it.")
+        if response.status_code in _TEMPORARY:
+            raise OrthancTemporaryError(f"Orthanc answered {response.status_code}.")
+        if response.is_error:
+            raise OrthancError(f"Orthanc answered {response.status_code}.")
+        return response
+
+
+def _checked(instance: str) -> str:
+    if not is_orthanc_id(instance):
+        raise OrthancError("Not an Orthanc identifier.")
+    return instance
+
+
+def _name(name: str) -> str:
+    if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
+        raise OrthancError("A modality's name has letters, digits, - and _ only.")
+    return name
