@@ -63,7 +63,7 @@ def audit_event(
     """One AuditEvent, ready for `Spool.write`.
 
     `passed`: the answer goes out by X-Accel-Redirect, so nginx alone knows whether it arrived; the shipper
-    joins nginx's word by `request_id`. `viewing`: the record stands for all frames of that series this minute.
+    joins nginx's word by `request_id`. `viewing`: the record stands for the series' frames of a minute.
     `what` may hold references ("ImagingStudy/1") and UIDs ("urn:oid:1.2.3"); what is neither is kept as text.
     """
     when = (recorded or datetime.now(UTC)).astimezone(UTC)

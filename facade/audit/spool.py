@@ -6,8 +6,8 @@ Writers that wait at the same time share one fsync (group commit), in a thread, 
 answers that wait for it and nothing else.
 
 Who still writes to a segment is told by flock(2): the writer holds the lock until its process ends, however
-it ends. A segment gets its name only when it is locked, and only the holder of the lock removes it; so a segment
-cannot be removed under a writer. The measurement behind "files, not a Redis stream" is bench/audit_spool.py.
+it ends. A segment gets its name only when it is locked, and only the holder of the lock removes it; so a
+segment cannot be removed under a writer. The measurement behind "files, not a Redis stream" is bench/audit_spool.py.
 """
 
 from __future__ import annotations
@@ -114,6 +114,8 @@ class Spool:
         self._writer = writer
         self._segment_bytes = segment_bytes
         self._clock = clock
+        self._minute = -1
+        self._viewings: dict[bytes, asyncio.Future[None]] = {}
         self._reset()
 
     async def write(self, *events: dict[str, Any]) -> None:
@@ -170,8 +172,7 @@ class Spool:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="audit-spool")
         self._pending: list[tuple[bytes, asyncio.Future[None]]] = []
         self._flushing = False
-        self._minute = -1
-        self._viewings: dict[bytes, asyncio.Future[None]] = {}
+        self._minute, self._viewings = -1, {}
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         batch, self._pending = self._pending, []
