@@ -6,7 +6,7 @@ Sources: FHIR R4 http.html (interactions); SMART App Launch 2.2.0, "Scopes and L
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from smart_auth.scopes import ScopeSet
@@ -65,8 +65,8 @@ class Principal:
 class Interaction:
     """One request, one batch entry or one notification, as the facade understood it.
 
-    `parameters` of a create, update, patch or delete are its conditional criteria (If-None-Exist or the query)
-    and nothing else: they are a search and need the right to search. Headers and `_format` never come here.
+    `parameters` of a create, update, patch or delete are its conditional criteria (If-None-Exist or the
+    query) and nothing else: they are a search and need the right to search. `_format` never comes here.
     `dicomweb-read` has type ImagingStudy and an id (instance level) or none (QIDO of studies).
     `websocket` without a type is the connection; with type and id it is the delivery of one message.
     """
@@ -107,7 +107,7 @@ class Decision:
     """HTTP status of a refusal: 401 or 403. What an instance decides (`confirm` says no) is 404."""
     type: str | None = None
     letters: str = ""
-    """The SMART letters that the interaction needs (`r`, `s`, `cs` for a conditional create ...)."""
+    """The SMART letter that the interaction needs (a conditional write was decided as a search as well)."""
     narrow: tuple[tuple[str, str], ...] = ()
     """Search parameters to AND. They bound the search; `confirm` still grants entry by entry."""
     exact: bool = False
@@ -115,7 +115,7 @@ class Decision:
     confirm: bool = True
     """True: every resource (old and new of a write, both of a vread) has to pass `confirm`."""
     released_only: bool = False
-    """True: drafts (reports, AI observations, SEG series, studies not yet available) do not exist for the caller."""
+    """True: drafts (reports, AI observations, SEG series, incomplete studies) do not exist for the caller."""
     patients: frozenset[str] | None = frozenset()
     """Union of the patients that the caller may reach here; None: all."""
     alternatives: tuple[Alternative, ...] = ()
@@ -127,4 +127,3 @@ class Decision:
     """For `referenced`: (type, search parameter) pairs in which a visible reference may be looked for."""
     role: Role | None = None
     kind: Kind | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
