@@ -25,39 +25,16 @@ class FacadeError(Exception):
 # Authentication and authorisation
 
 
-class UnauthenticatedError(FacadeError):
-    """No token, or one that cannot be trusted."""
+class RefusedError(FacadeError):
+    """What `smart_auth.policy.decide` refused; the code is the policy's (ERR_001-019)."""
 
-    code = "ERR_001"
-    sentence = "Authentication is required."
+    sentence = "This is not allowed."
 
-
-class InvalidTokenError(FacadeError):
-    """The token is malformed, expired, revoked or meant for somebody else."""
-
-    code = "ERR_002"
-    sentence = "The access token is not valid."
-
-
-class ForbiddenError(FacadeError):
-    """The token alone decides that this is not allowed."""
-
-    code = "ERR_003"
-    sentence = "Your role or the scopes of this app do not allow this."
-
-
-class StaleLoginError(FacadeError):
-    """Signing needs a recent login."""
-
-    code = "ERR_004"
-    sentence = "Signing needs a login that is not older than five minutes. Log in again."
-
-
-class OriginError(FacadeError):
-    """A cookie came without the exact origin or the CSRF header, or together with a bearer token."""
-
-    code = "ERR_005"
-    sentence = "The origin of this request could not be confirmed."
+    def __init__(self, code: str, reason: str = "") -> None:
+        """`reason` goes to log and audit; the caller gets the sentence of the code."""
+        super().__init__()
+        self.code = code
+        self.reason = reason
 
 
 # Validation
@@ -226,13 +203,6 @@ class IdempotencyError(BusinessRuleError):
     sentence = "This Idempotency-Key was used with another body."
 
 
-class SignatureError(BusinessRuleError):
-    """What was stored is not what was signed."""
-
-    code = "ERR_406"
-    sentence = "The stored content does not match the signature."
-
-
 # External systems
 
 
@@ -244,17 +214,24 @@ class DependencyError(FacadeError):
     sentence = "A system that is needed for this does not answer. Try again later."
 
 
-class HAPIError(FacadeError):
-    """Any answer of HAPI that is not a success."""
+class SignatureError(FacadeError):
+    """What was stored is not what was signed."""
 
-    code = "ERR_502"
+    code = "ERR_503"
+    sentence = "What was stored is not what was signed."
+
+
+class HAPIError(FacadeError):
+    """Any answer of HAPI that is not a success (`facade.outcome` says what a client gets for it)."""
+
+    code = "ERR_500"
     sentence = "The record store could not do this."
 
 
 class HAPITemporaryError(HAPIError):
     """HAPI cannot be reached, is too slow or overloaded: trying again can help (408, 429, 5xx, transport)."""
 
-    code = "ERR_503"
+    code = "ERR_502"
     temporary = True
     sentence = "The record store does not answer. Try again later."
 
@@ -267,8 +244,6 @@ class HAPITemporaryError(HAPIError):
 class HAPIPermanentError(HAPIError):
     """HAPI refused. Its diagnostics carry SQL and values, so only status and the HAPI-nnnn code are kept."""
 
-    code = "ERR_504"
-
     def __init__(self, status: int, hapi_code: str | None = None) -> None:
         """`hapi_code` is the innermost HAPI-nnnn code of the diagnostics."""
         super().__init__(f"HAPI answered {status} ({hapi_code or 'no code'})")
@@ -279,19 +254,13 @@ class HAPIPermanentError(HAPIError):
 class HAPINotFoundError(HAPIPermanentError):
     """404."""
 
-    code = "ERR_505"
-
 
 class HAPIGoneError(HAPIPermanentError):
     """410: the resource was deleted."""
 
-    code = "ERR_506"
-
 
 class HAPIConflictError(HAPIPermanentError):
     """409 or 412: a stale version, a lost race, several matches, or a resource that others refer to."""
-
-    code = "ERR_507"
 
     @property
     def is_stale(self) -> bool:
