@@ -21,6 +21,7 @@ from aiobreaker import CircuitBreaker, CircuitBreakerError
 from httpx_aiohttp import AiohttpTransport
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from facade import exact as exact_json
 from facade import log
 from facade.errors import (
     HAPIConflictError,
@@ -57,8 +58,12 @@ class HAPIClient:
         transport: httpx.AsyncBaseTransport | None = None,
         breaker: CircuitBreaker | None = None,
         answer_max_bytes: int = 64 * 1024**2,
+        exact: bool = False,
     ) -> None:
-        """Nothing is opened before the first call; `transport` is for tests."""
+        """Nothing is opened before the first call; `transport` is for tests.
+
+        `exact`: decimals are read as Decimal, so that what is stored again keeps its digits.
+        """
         self._base = base_url.rstrip("/")
         self._secret = secret
         self._timeout_s = timeout_s
@@ -68,6 +73,7 @@ class HAPIClient:
         )
         self._breaker = breaker
         self._answer_max_bytes = answer_max_bytes
+        self._exact = exact
 
     async def __aenter__(self) -> Self:
         """Open nothing yet: the pool opens by itself."""
@@ -81,11 +87,11 @@ class HAPIClient:
 
     async def read(self, type_: str, id_: str) -> Resource:
         """Return the current version; raise HAPINotFoundError or HAPIGoneError."""
-        return _body(_checked(await self.send("GET", _path(type_, id_))))
+        return self._body(_checked(await self.send("GET", _path(type_, id_))))
 
     async def vread(self, type_: str, id_: str, version: str) -> Resource:
         """Return one version."""
-        return _body(_checked(await self.send("GET", f"{_path(type_, id_)}/_history/{_safe(version)}")))
+        return self._body(_checked(await self.send("GET", f"{_path(type_, id_)}/_history/{_safe(version)}")))
 
     async def search(self, type_: str, params: Params, *, count: int = 50, offset: int = 0) -> Resource:
         """Return one page as a Bundle; `_offset`, `_count`, `_sort=_id` are added where missing."""
@@ -94,8 +100,8 @@ class HAPIClient:
         query = [*params, *(pair for pair in added if pair[0] not in given)]
         encoded = encode(query)
         if len(encoded) <= _LONG_QUERY:
-            return _body(_checked(await self.send("GET", f"{_type(type_)}?{encoded}")))
-        return _body(
+            return self._body(_checked(await self.send("GET", f"{_type(type_)}?{encoded}")))
+        return self._body(
             _checked(
                 await self.send(
                     "POST",
@@ -126,7 +132,7 @@ class HAPIClient:
 
         async def once() -> Resource:
             path = _type(resource["resourceType"])
-            return _body(_checked(await self.send("POST", path, json=resource, headers=headers)))
+            return self._body(_checked(await self.send("POST", path, json=resource, headers=headers)))
 
         return await _retried(once) if if_none_exist else await once()
 
@@ -134,7 +140,7 @@ class HAPIClient:
         """Store the next version; `if_match` is the version it replaces (stale: HAPIConflictError)."""
         headers = {"If-Match": f'W/"{if_match}"'} if if_match else {}
         path = _path(resource["resourceType"], resource["id"])
-        return _body(_checked(await self.send("PUT", path, json=resource, headers=headers)))
+        return self._body(_checked(await self.send("PUT", path, json=resource, headers=headers)))
 
     async def delete(self, type_: str, id_: str) -> None:
         """Delete; what is gone already stays gone. HAPI ignores If-Match here, so callers compare first."""
@@ -147,14 +153,14 @@ class HAPIClient:
         """Run a transaction (or batch) Bundle; a lost race is tried again, a stale `ifMatch` is not."""
 
         async def once() -> Resource:
-            return _body(_checked(await self.send("POST", "", json=bundle)))
+            return self._body(_checked(await self.send("POST", "", json=bundle)))
 
         return await _retried(once)
 
     async def history(self, type_: str | None, params: Params) -> Resource:
         """Return one page of the history of a type, or of everything."""
         path = f"{_type(type_)}/_history" if type_ else "_history"
-        return _body(_checked(await self.send("GET", path, params=params)))
+        return self._body(_checked(await self.send("GET", path, params=params)))
 
     async def send(
         self,
@@ -193,7 +199,7 @@ class HAPIClient:
         if (request_id := log.request_id.get()) is not None:
             sent["X-Request-ID"] = request_id
         if json is not None:
-            content = orjson.dumps(json)
+            content = exact_json.dumps(json)
             sent |= {"Content-Type": FHIR_JSON, "Prefer": "return=representation"}
         sent.update(headers)
         url = f"{self._base}/{path}" if path else self._base
@@ -234,6 +240,15 @@ class HAPIClient:
             raise HAPITemporaryError("answer over the limit")
         await response.aread()
 
+    def _body(self, response: httpx.Response) -> Resource:
+        try:
+            body = exact_json.loads(response.content) if self._exact else orjson.loads(response.content)
+        except ValueError:
+            raise HAPIError("HAPI's answer is not JSON") from None
+        if not isinstance(body, dict):
+            raise HAPIError("HAPI's answer is not a resource")
+        return body
+
 
 def encode(params: Params) -> str:
     """Return a query string; what a server could read in two ways is percent-encoded."""
@@ -260,16 +275,6 @@ def _checked(response: httpx.Response) -> httpx.Response:
     if error is not None:
         raise error
     return response
-
-
-def _body(response: httpx.Response) -> Resource:
-    try:
-        body = orjson.loads(response.content)
-    except orjson.JSONDecodeError:
-        raise HAPIError("HAPI's answer is not JSON") from None
-    if not isinstance(body, dict):
-        raise HAPIError("HAPI's answer is not a resource")
-    return body
 
 
 async def _retried(once: Any) -> Resource:

@@ -1,0 +1,75 @@
+"""JSON in which decimals keep their digits: `12.50` stays `12.50`.
+
+FHIR R4 datatypes.html, decimal: "the precision of the decimal value has significance"; a float has none.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any, NoReturn
+
+import orjson
+
+from facade.errors import BadRequestError
+
+_DEEPEST = 100
+
+
+def loads(text: bytes) -> Any:
+    """Read JSON of our own store."""
+    return json.loads(text, parse_float=Decimal)
+
+
+def loads_strict(text: bytes) -> dict[str, Any]:
+    """Read a client's JSON object: no duplicate names, no NaN, not too deep."""
+    try:
+        body = json.loads(
+            text.decode(), parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_unique
+        )
+    except (ValueError, RecursionError):
+        raise BadRequestError("the body is not JSON") from None
+    if not isinstance(body, dict) or _depth(body) > _DEEPEST:
+        raise BadRequestError("the body is not a resource")
+    return body
+
+
+def dumps(value: Any) -> bytes:
+    """Write JSON."""
+    return orjson.dumps(value, default=_decimal)
+
+
+def plain(value: Any) -> Any:
+    """Return the value with floats in the place of decimals, for libraries that know floats only."""
+    return orjson.loads(dumps(value))
+
+
+def _decimal(value: object) -> orjson.Fragment:
+    if isinstance(value, Decimal) and value.is_finite():
+        return orjson.Fragment(str(value))
+    raise TypeError(type(value).__name__)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _unique(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(items)
+    if len(found) != len(items):
+        # Which of two equal names counts differs between parsers; here and in HAPI it must not.
+        raise ValueError("duplicate name")
+    return found
+
+
+def _depth(value: Any) -> int:
+    deepest, level = 0, [value]
+    while level:
+        deepest += 1
+        level = [
+            inner
+            for item in level
+            if isinstance(item, dict | list)
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+    return deepest

@@ -1,0 +1,160 @@
+"""Who asks, what may be seen, and the record of it: the rights of one request, for every route.
+
+Nothing here outlives the request: rights are decided afresh each time. Missing and invisible cost the same
+upstream calls and get the same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from facade import log
+from facade.audit.event import Action, Outcome, Who, audit_event
+from facade.errors import HAPIGoneError, HAPINotFoundError, NotFoundError, RefusedError
+from facade.sharing import shared_patients
+from facade.state import Services
+from smart_auth import policy
+from smart_auth.interaction import Decision, Interaction, Principal
+
+ACTIONS: Mapping[str, Action] = {
+    "read": "R",
+    "vread": "R",
+    "history-instance": "R",
+    "history-type": "R",
+    "search": "E",
+    "create": "C",
+    "update": "U",
+    "patch": "U",
+    "delete": "D",
+    "operation": "E",
+    "dicomweb-read": "R",
+    "dicom-upload": "C",
+}
+
+
+class Gate:
+    """One request's caller and what has been found visible to it."""
+
+    def __init__(self, services: Services, principal: Principal, address: str | None) -> None:
+        """`principal` is verified; `address` is the client's as nginx saw it."""
+        self.services = services
+        self.hapi = services.hapi
+        self.principal = principal
+        self.who = who(principal, address)
+        self._visible: dict[tuple[str, str], dict[str, Any] | None] = {}
+
+    @classmethod
+    async def enter(cls, services: Services, principal: Principal, address: str | None) -> Gate:
+        """Return the gate of a verified caller; what is shared with an external hospital is looked up."""
+        if principal.role == "external" and principal.organization:
+            shared = await shared_patients(services.hapi, principal.organization)
+            principal = principal.with_shared(shared)
+        return cls(services, principal, address)
+
+    def may(self, interaction: Interaction) -> Decision:
+        """Return the policy's decision, allowed or not."""
+        return policy.decide(self.principal, interaction)
+
+    def decide(self, interaction: Interaction) -> Decision:
+        """Return a decision that allows, or raise RefusedError."""
+        decision = self.may(interaction)
+        if not decision.allowed:
+            raise RefusedError(decision.code or "ERR_003", decision.reason)
+        return decision
+
+    async def confirm(self, decision: Decision, resource: Mapping[str, Any], *, linked: bool = False) -> bool:
+        """Whether this resource is covered; `linked`: a resource known to be visible refers to it."""
+        if not linked and decision.depends == "referenced":
+            linked = await self._is_referenced(
+                decision, f"{resource.get('resourceType')}/{resource.get('id')}"
+            )
+        if not linked and decision.depends == "target":
+            linked = await self._sees_all(resource.get("target", []))
+        return policy.confirm(decision, resource, linked=linked)
+
+    async def read(self, decision: Decision, type_: str, id_: str) -> dict[str, Any]:
+        """Return a resource that the decision covers; missing, deleted and foreign are NotFoundError."""
+        resource = await self._stored(type_, id_)
+        if resource is None:
+            if decision.depends == "referenced":
+                await self._is_referenced(decision, f"{type_}/{id_}")
+            raise NotFoundError()
+        if decision.confirm and not await self.confirm(decision, resource):
+            raise NotFoundError()
+        return resource
+
+    async def visible(self, type_: str, id_: str) -> dict[str, Any] | None:
+        """Return what the caller could read under this reference, or None; asked once in a request."""
+        key = (type_, id_)
+        if key not in self._visible:
+            decision = self.may(Interaction("read", type_, id_))
+            try:
+                self._visible[key] = await self.read(decision, type_, id_) if decision.allowed else None
+            except NotFoundError:
+                self._visible[key] = None
+        return self._visible[key]
+
+    async def record(
+        self,
+        interaction: Interaction,
+        *,
+        what: Sequence[str] = (),
+        patients: Iterable[str | None] = (),
+        outcome: Outcome = "0",
+        reason: str | None = None,
+        detail: Mapping[str, str] | None = None,
+        passed: bool = False,
+    ) -> None:
+        """Make the record durable: one event for each patient disclosed, one if there is none."""
+        disclosed: list[str | None] = [*sorted({patient for patient in patients if patient})]
+        events = [
+            audit_event(
+                interaction=interaction.kind,
+                action=ACTIONS.get(interaction.kind, "E"),
+                who=self.who,
+                what=what,
+                patient=patient,
+                outcome=outcome,
+                reason=reason,
+                request_id=log.request_id.get() or "",
+                detail=detail,
+                passed=passed,
+            )
+            for patient in (disclosed or [None])
+        ]
+        await self.services.spool.write(*events)
+
+    async def _stored(self, type_: str, id_: str) -> dict[str, Any] | None:
+        try:
+            return await self.hapi.read(type_, id_)
+        except (HAPINotFoundError, HAPIGoneError):
+            return None
+
+    async def _is_referenced(self, decision: Decision, reference: str) -> bool:
+        """Whether something that the caller may see refers to this."""
+        found = False
+        for type_, parameter in decision.referenced_by:
+            asked = Interaction("search", type_, parameters=((parameter, reference),))
+            theirs = self.may(asked)
+            if not theirs.allowed:
+                continue
+            page = await self.hapi.search(type_, [(parameter, reference), *theirs.narrow], count=20)
+            entries = [entry["resource"] for entry in page.get("entry", [])]
+            found = found or any(policy.confirm(theirs, resource) for resource in entries)
+        return found
+
+    async def _sees_all(self, targets: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether every target of a Provenance is visible."""
+        for target in targets:
+            type_, _, rest = str(target.get("reference", "")).partition("/")
+            if not rest or await self.visible(type_, rest.partition("/")[0]) is None:
+                return False
+        return bool(targets)
+
+
+def who(principal: Principal | None, address: str | None) -> Who:
+    """Return the agent of an AuditEvent."""
+    if principal is None:
+        return Who(None, "anonymous", address=address)
+    return Who(principal.fhir_user, principal.role, principal.client_id, principal.jti, address)

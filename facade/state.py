@@ -1,0 +1,36 @@
+"""What one facade process holds, made once in the lifespan and read from every request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypedDict, cast
+
+from redis.asyncio import Redis
+from starlette.requests import HTTPConnection
+
+from facade.audit.spool import Spool
+from facade.hapi import HAPIClient
+from facade.settings import FacadeSettings
+from smart_auth.tokens import Verifier
+
+
+@dataclass(frozen=True)
+class Services:
+    """Settings and clients; all of them are safe to share between requests."""
+
+    settings: FacadeSettings
+    hapi: HAPIClient
+    verifier: Verifier
+    spool: Spool
+    redis: Redis
+
+
+class State(TypedDict):
+    """The lifespan's state, as Starlette hands it to each request."""
+
+    services: Services
+
+
+def services(connection: HTTPConnection) -> Services:
+    """Return the process's services."""
+    return cast(Services, connection.state.services)
