@@ -7,7 +7,7 @@ answers that wait for it and nothing else.
 
 Who still writes to a segment is told by flock(2): the writer holds the lock until its process ends, however
 it ends. A segment gets its name only when it is locked, and only the holder of the lock removes it; so a
-segment cannot be removed under a writer. The measurement behind "files, not a Redis stream" is bench/audit_spool.py.
+segment cannot be removed under a writer. Why files and not a Redis stream: bench/audit_spool.py.
 """
 
 from __future__ import annotations
