@@ -83,3 +83,10 @@ class ReplaceError(ImagingError):
     """After a replacement the stored bytes were not the written ones; the original was put back."""
 
     code = "replace"
+
+
+class ReplaceBusyError(ImagingError):
+    """Another worker is replacing this instance, or its leftover has to be put back first."""
+
+    code = "replace-busy"
+    temporary = True

@@ -216,7 +216,7 @@ def _same_birth_date(dicom: str, fhir: str) -> bool | None:
 
 
 def _same_sex(dicom: str, fhir: str) -> bool:
-    """PatientSex M, F, O (PS3.3 C.7.1.1) against administrative gender; empty or unknown contradicts nothing."""
+    """PatientSex M, F, O (PS3.3 C.7.1.1) and administrative gender; empty or unknown contradicts nothing."""
     if not dicom or not fhir or fhir == "unknown":
         return True
     return {"M": "male", "F": "female", "O": "other"}.get(dicom.upper()) == fhir

@@ -7,7 +7,6 @@ checked before they get into a path. Sources: Orthanc Book, REST API; measured o
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -55,13 +54,6 @@ class Stored:
 
     orthanc_id: str
     status: Literal["Success", "AlreadyStored"]
-
-
-def orthanc_id(patient_id: str, study_uid: str, series_uid: str, sop_uid: str) -> str:
-    """The id that Orthanc gives to an instance: SHA-1 of its four identifiers."""
-    text = "|".join((patient_id, study_uid, series_uid, sop_uid))
-    digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-    return "-".join(digest[start : start + 8] for start in range(0, 40, 8))
 
 
 class OrthancClient:

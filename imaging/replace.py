@@ -1,0 +1,177 @@
+"""Replaces a stored instance in Orthanc so that no kill at any moment loses a pixel (design section 7).
+
+Orthanc cannot overwrite (`OverwriteInstances` is false), so an instance is gone between DELETE and POST.
+Before that the original lies in the replace directory, file and directory fsynced; it goes only when the new
+bytes were read back and are equal. Whatever copy is left there belongs to a replacement that did not end:
+`put_back_leftovers`, called at every start of a worker and of a job, restores it. A lock on the copy tells a
+living replacement from a dead one.
+
+Foreign bytes that got in between DELETE and POST are kept in `aside/` and reported, never thrown away.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from imaging.errors import OrthancNotFoundError, ReplaceBusyError, ReplaceError
+from imaging.frames import is_orthanc_id
+from imaging.orthanc import OrthancClient
+
+log = logging.getLogger(__name__)
+
+_SUFFIX = ".dcm"
+_ATTEMPTS = 3
+
+
+class Replacer:
+    """The replace directory and what may be done with it. One per worker process."""
+
+    def __init__(self, orthanc: OrthancClient, directory: Path, *, originals_days: float = 0) -> None:
+        self._orthanc = orthanc
+        self._directory = directory
+        self._originals = directory / "originals"
+        self._aside = directory / "aside"
+        self._originals_days = originals_days
+        for path in (directory, self._originals, self._aside):
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    async def replace(self, orthanc_id: str, original: bytes, new: bytes) -> None:
+        """Put `new` in the place of `original`.
+
+        Raises ReplaceError if what is stored then is not `new`; the original is back in that case. An
+        OrthancError on the way leaves the copy for `put_back_leftovers`. ReplaceBusyError: somebody else is
+        at this instance.
+        """
+        with self._copy(orthanc_id, original):
+            await self._orthanc.delete(orthanc_id)
+            if not await self._store(orthanc_id, new, original):
+                await self._restore(orthanc_id, original)
+                self._finish(orthanc_id, keep=False)
+                raise ReplaceError("Orthanc did not give back the bytes that were written.")
+            self._finish(orthanc_id, keep=self._originals_days > 0)
+
+    async def put_back_leftovers(self) -> int:
+        """Restore what dead replacements left; the number of instances that were put back."""
+        count = 0
+        for path in sorted(self._directory.glob(f"*{_SUFFIX}")):
+            if not is_orthanc_id(path.stem):
+                continue
+            try:
+                with self._locked(path):
+                    await self._restore(path.stem, path.read_bytes())
+                    self._finish(path.stem, keep=False)
+                    count += 1
+            except (ReplaceBusyError, FileNotFoundError):
+                continue  # a living worker is at it, or has just ended
+        for path in self._directory.glob(
+            "*.part"
+        ):  # copies that were never finished: nothing was deleted yet
+            if time.time() - path.stat().st_mtime > 3600:
+                path.unlink(missing_ok=True)
+        return count
+
+    def forget_originals(self, now: float) -> int:
+        """Delete kept originals that are older than the setting says."""
+        old = [
+            path
+            for path in self._originals.glob(f"*{_SUFFIX}")
+            if now - path.stat().st_mtime > self._originals_days * 86_400
+        ]
+        for path in old:
+            path.unlink(missing_ok=True)
+        return len(old)
+
+    async def _store(self, orthanc_id: str, wanted: bytes, original: bytes) -> bool:
+        """Store until it is there; False if Orthanc keeps something else."""
+        for _ in range(_ATTEMPTS):
+            stored = await self._orthanc.store(wanted)
+            if stored.orthanc_id != orthanc_id:
+                await self._orthanc.delete(stored.orthanc_id)
+                return False
+            found = await self._orthanc.file(orthanc_id)
+            if found == wanted:
+                return True
+            if stored.status == "Success":
+                return False
+            # Somebody sent the instance again within the gap.
+            if found != original:
+                self._keep_aside(orthanc_id, found)
+            await self._orthanc.delete(orthanc_id)
+        return False
+
+    async def _restore(self, orthanc_id: str, original: bytes) -> None:
+        try:
+            if await self._orthanc.file(orthanc_id) == original:
+                return
+            await self._orthanc.delete(orthanc_id)
+        except OrthancNotFoundError:
+            pass
+        if not await self._store(orthanc_id, original, original):
+            raise ReplaceError("The original could not be put back; its copy stays in the replace directory.")
+
+    def _keep_aside(self, orthanc_id: str, data: bytes) -> None:
+        path = self._aside / f"{orthanc_id}-{time.time_ns()}{_SUFFIX}"
+        _write_durably(path, data)
+        log.warning("other bytes under the same UIDs were kept aside", extra={"orthanc_id": orthanc_id})
+
+    @contextmanager
+    def _copy(self, orthanc_id: str, original: bytes) -> Iterator[None]:
+        """The original, durable and locked by us."""
+        if not is_orthanc_id(orthanc_id):
+            raise ReplaceError("Not an Orthanc identifier.")
+        path = self._directory / f"{orthanc_id}{_SUFFIX}"
+        part = self._directory / f"{orthanc_id}.{os.getpid()}.part"
+        if path.exists():
+            raise ReplaceBusyError("A copy of this instance is in the replace directory already.")
+        with open(part, "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.write(original)
+            file.flush()
+            os.fsync(file.fileno())
+            try:
+                os.link(part, path)  # unlike a rename it fails if another worker was faster
+            except FileExistsError as error:
+                raise ReplaceBusyError("Another worker is at this instance.") from error
+            finally:
+                part.unlink(missing_ok=True)
+            _sync_directory(self._directory)
+            yield
+
+    @contextmanager
+    def _locked(self, path: Path) -> Iterator[None]:
+        with open(path, "rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ReplaceBusyError("A replacement of this instance is under way.") from error
+            yield
+
+    def _finish(self, orthanc_id: str, *, keep: bool) -> None:
+        path = self._directory / f"{orthanc_id}{_SUFFIX}"
+        if keep:
+            path.replace(self._originals / path.name)
+        else:
+            path.unlink(missing_ok=True)
+        # No fsync: should the removal be lost with the power, the leftover is put back, which loses nothing.
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with open(path, "xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
