@@ -51,7 +51,12 @@ class CallerFilter extends HttpFilter {
             return;
         }
         request.setAttribute(ATTRIBUTE, caller);
-        chain.doFilter(request, response);
+        Trail.shipping(caller == Caller.SHIPPER);
+        try {
+            chain.doFilter(request, response);
+        } finally {
+            Trail.shipping(false);
+        }
     }
 
     private Caller caller(String given) {

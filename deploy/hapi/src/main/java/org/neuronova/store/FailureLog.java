@@ -28,6 +28,12 @@ public class FailureLog {
         LOG.error("request {} failed: {}", request == null ? "-" : request.getRequestId(), describe(failure));
     }
 
+    /** Keeps a thread of HAPI's that dies from printing the message of its exception. */
+    static void coverThreads() {
+        Thread.setDefaultUncaughtExceptionHandler(
+                (thread, failure) -> LOG.error("thread {} failed: {}", thread.getName(), describe(failure)));
+    }
+
     private static String describe(Throwable failure) {
         List<String> causes = new ArrayList<>();
         Throwable last = failure;

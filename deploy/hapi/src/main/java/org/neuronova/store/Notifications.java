@@ -34,7 +34,8 @@ class Notifications extends SubscriptionChannelConfig {
         SubscriptionSettings subscriptions = new SubscriptionSettings();
         subscriptions.addSupportedSubscriptionType(SubscriptionChannelType.RESTHOOK);
         subscriptions.setSubscriptionIntervalInMs(settings.subscriptionInterval().toMillis());
-        subscriptions.setSubscriptionChangeQueuedImmediately(true);
+        // Queued at once means queued before the commit: the matcher then does not find the new Subscription.
+        subscriptions.setSubscriptionChangeQueuedImmediately(false);
         return subscriptions;
     }
 

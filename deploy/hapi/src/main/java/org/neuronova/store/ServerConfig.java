@@ -4,6 +4,7 @@ import ca.uhn.fhir.context.FhirContext;
 import ca.uhn.fhir.context.support.IValidationSupport;
 import ca.uhn.fhir.interceptor.api.IInterceptorService;
 import ca.uhn.fhir.jpa.api.config.JpaStorageSettings;
+import ca.uhn.fhir.jpa.api.dao.DaoRegistry;
 import ca.uhn.fhir.jpa.api.dao.IFhirSystemDao;
 import ca.uhn.fhir.jpa.provider.JpaCapabilityStatementProvider;
 import ca.uhn.fhir.jpa.provider.JpaSystemProvider;
@@ -13,12 +14,14 @@ import ca.uhn.fhir.rest.server.HardcodedServerAddressStrategy;
 import ca.uhn.fhir.rest.server.RestfulServer;
 import ca.uhn.fhir.rest.server.provider.ResourceProviderFactory;
 import ca.uhn.fhir.rest.server.util.ISearchParamRegistry;
+import jakarta.persistence.EntityManagerFactory;
 import org.springframework.beans.factory.config.AutowireCapableBeanFactory;
 import org.springframework.boot.web.servlet.FilterRegistrationBean;
 import org.springframework.boot.web.servlet.ServletRegistrationBean;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
 import org.springframework.core.Ordered;
+import org.springframework.orm.jpa.SharedEntityManagerCreator;
 
 /** The one servlet, and the guards in front of and inside it. */
 @Configuration
@@ -34,7 +37,8 @@ class ServerConfig {
             FhirContext fhir, StoreSettings settings, AllowList allowList, JpaStorageSettings storage,
             ResourceProviderFactory resourceProviders, JpaSystemProvider<?, ?> systemProvider,
             IFhirSystemDao<?, ?> systemDao, ISearchParamRegistry searchParameters, IValidationSupport validation,
-            DatabaseBackedPagingProvider paging, IInterceptorService storageInterceptors) {
+            DatabaseBackedPagingProvider paging, IInterceptorService storageInterceptors,
+            EntityManagerFactory database) {
         RestfulServer server = new RestfulServer(fhir);
         server.registerProviders(resourceProviders.createProviders());
         server.registerProvider(systemProvider);
@@ -49,7 +53,15 @@ class ServerConfig {
         server.registerInterceptor(new RequestGuard(allowList));
         server.registerInterceptor(new FailureLog());
         storageInterceptors.registerInterceptor(new WriteGuard(allowList));
+        storageInterceptors.registerInterceptor(new DeliveryLog());
+        storageInterceptors.registerInterceptor(
+                new DeletionGuard(SharedEntityManagerCreator.createSharedEntityManager(database)));
         return server;
+    }
+
+    @Bean
+    AuditSearchParameters auditSearchParameters(FhirContext fhir, DaoRegistry daos, ISearchParamRegistry registry) {
+        return new AuditSearchParameters(fhir, daos, registry);
     }
 
     @Bean

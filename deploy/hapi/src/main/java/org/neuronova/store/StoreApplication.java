@@ -28,6 +28,7 @@ public class StoreApplication {
 
     /** Starts the store and stays. */
     public static void main(String[] arguments) {
+        FailureLog.coverThreads();
         SpringApplication.run(StoreApplication.class, arguments);
     }
 }

@@ -5,9 +5,12 @@ import ca.uhn.fhir.interceptor.api.Interceptor;
 import ca.uhn.fhir.interceptor.api.Pointcut;
 import ca.uhn.fhir.rest.api.server.RequestDetails;
 import ca.uhn.fhir.rest.server.exceptions.ForbiddenOperationException;
+import ca.uhn.fhir.rest.server.exceptions.UnprocessableEntityException;
+import java.util.regex.Pattern;
 import org.hl7.fhir.instance.model.api.IBaseResource;
 import org.hl7.fhir.r4.model.AuditEvent;
 import org.hl7.fhir.r4.model.Meta;
+import org.hl7.fhir.r4.model.Subscription;
 
 /**
  * Applies the allow-list to every row that is about to be written, whatever request, transaction entry, patch or
@@ -15,6 +18,8 @@ import org.hl7.fhir.r4.model.Meta;
  */
 @Interceptor
 public class WriteGuard {
+
+    private static final Pattern TRAIL_CRITERIA = Pattern.compile("^\\s*AuditEvent\\b");
 
     private final AllowList allowList;
 
@@ -46,6 +51,10 @@ public class WriteGuard {
         Caller caller = Callers.of(request);
         if (caller != null && !allowList.permits(caller, interaction, resource.fhirType())) {
             throw new ForbiddenOperationException("not allowed for this caller");
+        }
+        if (resource instanceof Subscription subscription && TRAIL_CRITERIA.matcher(String.valueOf(subscription.getCriteria())).find()) {
+            // A notification that is audited would notify of its own record, and so on without end.
+            throw new UnprocessableEntityException("the trail triggers no subscription");
         }
     }
 
