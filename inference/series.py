@@ -1,0 +1,88 @@
+"""Owns what inference needs to know about a series before any pixel is read.
+
+Source: DICOM PS3.3 C.7.6.2 (Image Plane), C.8.3.1 (MR Image). A header is built from all instances of a
+series, because a grid is only known from every slice's position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydicom import Dataset
+
+from inference.errors import GeometryError
+
+Vector = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class SeriesHeader:
+    """One series: identity, acquisition, and grid (positions of first and last slice along the normal, mm,
+    LPS)."""
+
+    series_uid: str
+    study_uid: str
+    patient_id: str
+    frame_of_reference_uid: str
+    modality: str
+    description: str
+    protocol: str
+    contrast_agent: str
+    echo_time: float | None
+    repetition_time: float | None
+    inversion_time: float | None
+    rows: int
+    columns: int
+    slices: int
+    pixel_spacing: tuple[float, float]
+    orientation: tuple[float, ...]
+    first: Vector
+    last: Vector
+
+
+def series_header(instances: Sequence[Dataset]) -> SeriesHeader:
+    """Header of one series; GeometryError when it is no stack of single-frame slices with a position each."""
+    one = instances[0]
+    try:
+        orientation = tuple(float(v) for v in one.ImageOrientationPatient)
+        spacing = tuple(float(v) for v in one.PixelSpacing)
+        places = np.array([[float(v) for v in i.ImagePositionPatient] for i in instances])
+    except (AttributeError, TypeError, ValueError) as error:
+        raise GeometryError("an instance has no position, orientation or spacing") from error
+    if len(orientation) != 6 or len(spacing) != 2 or places.shape != (len(instances), 3):
+        raise GeometryError("an instance has an incomplete position, orientation or spacing")
+    along = places @ np.cross(orientation[:3], orientation[3:])
+    first, last = places[int(along.argmin())], places[int(along.argmax())]
+    return SeriesHeader(
+        series_uid=str(one.SeriesInstanceUID),
+        study_uid=str(one.StudyInstanceUID),
+        patient_id=_text(one, "PatientID"),
+        frame_of_reference_uid=_text(one, "FrameOfReferenceUID"),
+        modality=_text(one, "Modality"),
+        description=_text(one, "SeriesDescription"),
+        protocol=_text(one, "ProtocolName"),
+        contrast_agent=_text(one, "ContrastBolusAgent"),
+        echo_time=_number(one, "EchoTime"),
+        repetition_time=_number(one, "RepetitionTime"),
+        inversion_time=_number(one, "InversionTime"),
+        rows=int(one.Rows),
+        columns=int(one.Columns),
+        slices=len(instances),
+        pixel_spacing=(spacing[0], spacing[1]),
+        orientation=orientation,
+        first=(float(first[0]), float(first[1]), float(first[2])),
+        last=(float(last[0]), float(last[1]), float(last[2])),
+    )
+
+
+def _text(dataset: Dataset, keyword: str) -> str:
+    value: Any = dataset.get(keyword)
+    return "" if value is None else str(value).strip()
+
+
+def _number(dataset: Dataset, keyword: str) -> float | None:
+    value: Any = dataset.get(keyword)
+    return None if value is None or value == "" else float(value)
