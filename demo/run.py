@@ -144,8 +144,8 @@ def run_steps(run: Run, steps: Sequence[Step], console: Console) -> bool:
             break
     console.print(table)
     if failed:
-        step, error = failed
-        console.print(f"[red]Step failed:[/red] {escape(step.title)} ({step.role})\n  {escape(error)}")
+        step, seen = failed
+        console.print(f"[red]Step failed:[/red] {escape(step.title)} ({step.role})\n  {escape(seen)}")
         console.print(f"  Log: {run.var / 'log' / step.log}")
         console.print("  Then: `make status` shows each process; `make demo` may be run again at any time.")
     return failed is None
