@@ -16,7 +16,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -67,7 +67,10 @@ class SeriesRow:
 
 @dataclass(frozen=True)
 class InstanceRow:
-    """One stored instance. `digest`: SHA-256 of the native little-endian pixels (see imaging.digest)."""
+    """One stored instance. `digest`: SHA-256 of the native little-endian pixels (see imaging.pixels).
+
+    `in_change`: it is being replaced, and whether the stored bytes have `transfer_syntax` is not certain.
+    """
 
     sop_uid: str
     series_uid: str
@@ -88,6 +91,18 @@ class InstanceRow:
     own: bool = False
     source: str = ""
     received_at: float = 0.0
+    in_change: bool = False
+
+
+@dataclass(frozen=True)
+class OutcomeRow:
+    """What transcoding did with one instance."""
+
+    sop_uid: str
+    outcome: Outcome
+    reason: str
+    transfer_syntax: str
+    bytes_after: int
 
 
 @dataclass(frozen=True)
@@ -229,15 +244,20 @@ class Index:
                 )
             return True
 
-    def set_outcome(
-        self, sop_uid: str, outcome: Outcome, *, reason: str = "", transfer_syntax: str, bytes_after: int
-    ) -> None:
-        """Record what transcoding did with one instance."""
+    def begin_change(self, sop_uids: Sequence[str]) -> None:
+        """Say before they are replaced that these instances cannot be served just now."""
         with self._write() as database:
-            database.execute(
-                "UPDATE instances SET outcome = ?, reason = ?, transfer_syntax = ?, bytes_after = ?"
-                " WHERE sop_uid = ?",
-                (outcome, reason, transfer_syntax, bytes_after, sop_uid),
+            database.executemany(
+                "UPDATE instances SET in_change = 1 WHERE sop_uid = ?", [(uid,) for uid in sop_uids]
+            )
+
+    def set_outcomes(self, outcomes: Sequence[OutcomeRow]) -> None:
+        """Record what transcoding did, in one transaction; the instances are served again."""
+        with self._write() as database:
+            database.executemany(
+                "UPDATE instances SET outcome = ?, reason = ?, transfer_syntax = ?, bytes_after = ?,"
+                " in_change = 0 WHERE sop_uid = ?",
+                [(o.outcome, o.reason, o.transfer_syntax, o.bytes_after, o.sop_uid) for o in outcomes],
             )
 
     def set_study(

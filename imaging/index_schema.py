@@ -23,7 +23,7 @@ SCHEMA = (
         outcome TEXT NOT NULL CHECK (outcome IN ('pending', 'done', 'not-applicable', 'kept')),
         reason TEXT NOT NULL, bytes_before INTEGER NOT NULL, bytes_after INTEGER NOT NULL,
         own INTEGER NOT NULL,
-        source TEXT NOT NULL, received_at REAL NOT NULL
+        source TEXT NOT NULL, received_at REAL NOT NULL, in_change INTEGER NOT NULL
     ) STRICT""",
     "CREATE INDEX IF NOT EXISTS instances_of_study ON instances (study_uid, series_uid)",
     "CREATE INDEX IF NOT EXISTS instances_pending ON instances (study_uid) WHERE outcome = 'pending'",

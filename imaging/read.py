@@ -158,7 +158,7 @@ def _integer(dataset: Dataset, keyword: str) -> int | None:
 
 
 def started(dataset: Dataset) -> str | None:
-    """StudyDate and StudyTime as a FHIR dateTime; the date alone where the file does not tell its UTC offset."""
+    """StudyDate and StudyTime as a FHIR dateTime; the date alone where no UTC offset is told."""
     date, time = _text(dataset, "StudyDate"), _text(dataset, "StudyTime")
     offset = _text(dataset, "TimezoneOffsetFromUTC")
     if not re.fullmatch(r"\d{8}", date):
