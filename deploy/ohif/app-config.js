@@ -1,0 +1,43 @@
+// The viewer's settings: one data source, the facade's DICOMweb on the same origin. The browser's own session
+// cookie carries the login, so that no token is ever in an address or in a script.
+window.config = {
+  name: 'neuronova',
+  routerBasename: '/pacs-viewer',
+  extensions: [],
+  modes: [],
+  customizationService: [{ 'ohif.tours': { $set: [] } }],
+  showStudyList: true,
+  maxNumberOfWebWorkers: 2,
+  showWarningMessageForCrossOrigin: false,
+  showCPUFallbackMessage: false,
+  showLoadingIndicator: true,
+  strictZSpacingForVolumeViewport: true,
+  showErrorDetails: 'production',
+  investigationalUseDialog: { option: 'never' },
+  maxNumRequests: { interaction: 100, thumbnail: 5, prefetch: 10 },
+  defaultDataSourceName: 'neuronova',
+  dataSources: [
+    {
+      namespace: '@ohif/extension-default.dataSourcesModule.dicomweb',
+      sourceName: 'neuronova',
+      configuration: {
+        friendlyName: 'NeuroNova',
+        name: 'neuronova',
+        qidoRoot: window.location.origin + '/dicom-web',
+        wadoRoot: window.location.origin + '/dicom-web',
+        wadoUriRoot: window.location.origin + '/dicom-web',
+        qidoSupportsIncludeField: false,
+        imageRendering: 'wadors',
+        // Thumbnails are decoded in the browser: nothing on the server renders HTJ2K to JPEG.
+        thumbnailRendering: 'wadors',
+        enableStudyLazyLoad: true,
+        supportsFuzzyMatching: false,
+        supportsWildcard: false,
+        staticWado: false,
+        singlepart: 'bulkdata,video',
+        omitQuotationForMultipartRequest: true,
+        bulkDataURI: { enabled: false },
+      },
+    },
+  ],
+};

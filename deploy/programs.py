@@ -1,0 +1,100 @@
+"""The table of programs: what runs, from which environment, and how it is stopped."""
+
+import shutil
+from dataclasses import dataclass
+
+from deploy.settings import ROOT, Settings
+from deploy.setup.store import TARGET
+
+FACADE = str(ROOT / ".venv" / "facade" / "bin" / "python")
+WORKER = str(ROOT / ".venv" / "worker" / "bin" / "python")
+UVICORN = ("-m", "uvicorn", "--factory", "--no-server-header", "--no-access-log", "--log-level", "warning")
+# nginx is the only peer of the sockets, so its X-Forwarded-For is the client's address.
+BEHIND_NGINX = ("--proxy-headers", "--forwarded-allow-ips", "*", "--timeout-graceful-shutdown", "5")
+
+
+@dataclass(frozen=True)
+class Program:
+    """One supervised process."""
+
+    name: str
+    command: tuple[str, ...]
+    configuration: tuple[str, ...] = ()
+    """Rendered files whose change restarts it, relative to etc/."""
+    stop_wait_s: int = 10
+
+
+def table(settings: Settings) -> dict[str, Program]:
+    """Every program of the product, in the order in which starting is most useful."""
+    var = settings.var
+    etc = var / "etc"
+    listed = [
+        Program("redis", ("redis-server", f"{etc}/redis.conf"), ("redis.conf",)),
+        Program(
+            "mariadb",
+            (_mariadbd(), f"--defaults-file={etc}/mariadb.cnf"),
+            ("mariadb.cnf", "mariadb-init.sql"),
+            stop_wait_s=30,
+        ),
+        Program("hapi", _hapi(settings), stop_wait_s=30),
+        Program("orthanc", (_found("Orthanc"), f"{etc}/orthanc.json"), ("orthanc.json",), stop_wait_s=20),
+        Program(
+            "nginx",
+            (
+                _found("nginx"),
+                "-p",
+                f"{var}/run/nginx",
+                "-c",
+                f"{etc}/nginx.conf",
+                "-e",
+                f"{var}/log/nginx.log",
+            ),
+            ("nginx.conf", "www/index.html"),
+        ),
+        Program(
+            "facade",
+            (FACADE, *UVICORN, *BEHIND_NGINX, "--uds", f"{var}/run/facade.sock", "facade.app:create"),
+        ),
+        Program(
+            "pixels",
+            (WORKER, *UVICORN, *BEHIND_NGINX, "--uds", f"{var}/run/pixels.sock", "imaging.app:create"),
+        ),
+        Program(
+            "receiver",
+            (
+                WORKER,
+                *UVICORN,
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(settings.receiver_port),
+                "subscriptions.app:create",
+            ),
+        ),
+        Program("audit-shipper", (FACADE, "-m", "facade.audit.shipper")),
+        Program("ingest", (WORKER, "-m", "subscriptions.ingest")),
+        *(
+            Program(f"worker-{queue}", (WORKER, "-m", "subscriptions.worker", queue), stop_wait_s=20)
+            for queue in ("imaging", "inference", "openemr", "notify")
+        ),
+        Program("scheduler", (WORKER, "-m", "subscriptions.scheduler")),
+    ]
+    return {program.name: program for program in listed}
+
+
+def _hapi(settings: Settings) -> tuple[str, ...]:
+    options = ("-XX:+UseSerialGC", *settings.hapi_java_options.split())
+    return ("java", f"-Xmx{settings.hapi_heap}", *options, "-jar", str(TARGET / "neuronova-store.jar"))
+
+
+def _mariadbd() -> str:
+    return _found("mariadbd")
+
+
+def _found(command: str) -> str:
+    """Daemons live in /usr/sbin, which is not on every user's path."""
+    return (
+        shutil.which(command)
+        or shutil.which(command, path="/usr/sbin:/usr/local/sbin")
+        or f"/usr/sbin/{command}"
+    )

@@ -1,0 +1,187 @@
+"""Writes every configuration file of one installation into its `etc/`, from the templates in this folder."""
+
+import base64
+import dataclasses
+import hashlib
+import os
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from deploy import credentials, environment, programs
+from deploy.errors import DeployError
+from deploy.settings import ROOT, Settings
+from deploy.setup.viewer import VIEWER
+
+TEMPLATES = {
+    "redis.conf": "redis/redis.conf.j2",
+    "mariadb.cnf": "mariadb/mariadb.cnf.j2",
+    "mariadb-init.sql": "mariadb/mariadb-init.sql.j2",
+    "orthanc.json": "orthanc/orthanc.json.j2",
+    "nginx.conf": "nginx/nginx.conf.j2",
+    "nginx-headers.conf": "nginx/nginx-headers.conf.j2",
+    "nginx-facade.conf": "nginx/nginx-facade.conf.j2",
+    "nginx-internal.conf": "nginx/nginx-internal.conf.j2",
+    "nginx-viewer.conf": "nginx/nginx-viewer.conf.j2",
+    "www/index.html": "nginx/index.html.j2",
+}
+FOLDERS = (
+    "etc/www",
+    "etc/env",
+    "log",
+    "run/nginx",
+    "run/groups",
+    "run/mariadb-tmp",
+    "run/orthanc-tmp",
+    "secrets",
+    "keys",
+    "redis",
+    "hapi",
+    "orthanc",
+    "spool",
+    "audit",
+    "stow",
+    "dicom",
+    "replace",
+    "subscriptions",
+)
+LONGEST_VAR = 80
+"""A unix socket's path has at most 107 bytes (unix(7)); ours add up to 25."""
+
+OUTCOMES = (
+    # status, FHIR issue type, product code, English, Korean
+    (
+        404,
+        "not-found",
+        "ERR_201",
+        "The resource does not exist or is not visible.",
+        "리소스가 없거나 볼 수 없습니다.",
+    ),
+    (413, "too-long", "ERR_101", "The request is larger than allowed.", "요청이 허용된 크기를 넘었습니다."),
+    (429, "throttled", "ERR_401", "Too many requests.", "요청이 너무 많습니다."),
+    (
+        503,
+        "transient",
+        "ERR_501",
+        "The service is not available at the moment.",
+        "지금은 서비스를 사용할 수 없습니다.",
+    ),
+)
+AUTH_ERRORS = {413: "invalid_request", 429: "temporarily_unavailable", 503: "temporarily_unavailable"}
+
+
+def render(settings: Settings) -> dict[str, str]:
+    """Make folders, secrets and configuration; answers the secrets."""
+    if len(os.fsencode(settings.var)) > LONGEST_VAR:
+        raise DeployError(
+            f"the folder {settings.var} has too long a path for unix sockets",
+            do=f"choose one of at most {LONGEST_VAR} bytes with DEPLOY_VAR or --var",
+        )
+    settings.var.mkdir(parents=True, exist_ok=True)
+    settings.var.chmod(0o700)
+    for folder in FOLDERS:
+        (settings.var / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+    secrets = credentials.generate(settings.var / "secrets")
+    etc = settings.var / "etc"
+    jinja = Environment(
+        loader=FileSystemLoader(ROOT / "deploy"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - configuration files; the values are ours, none comes from a client
+    )
+    values = _values(settings, secrets)
+    for target, template in TEMPLATES.items():
+        _write(etc / target, jinja.get_template(template).render(values))
+    for name, variables in environment.variables(settings, secrets).items():
+        _write(etc / "env" / f"{name}.env", environment_file(variables))
+    rows = [_supervised(settings, program) for program in programs.table(settings).values()]
+    text = jinja.get_template("supervisor/supervisord.conf.j2").render(values, programs=rows)
+    _write(etc / "supervisord.conf", text)
+    settings.save()
+    return secrets
+
+
+def _values(settings: Settings, secrets: Mapping[str, str]) -> dict[str, Any]:
+    user = f"nginx:{secrets['orthanc-nginx']}"
+    return {
+        **{field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)},
+        "var": str(settings.var),
+        "root": str(ROOT),
+        "viewer": str(VIEWER),
+        "base_url": settings.base_url,
+        "is_root": os.geteuid() == 0,
+        "secrets": secrets,
+        "orthanc_basic": base64.b64encode(user.encode()).decode(),
+        "rates": {
+            "general": settings.rate_general,
+            "dicomweb": settings.rate_dicomweb,
+            "auth": settings.rate_auth,
+        },
+        "outcomes": OUTCOMES,
+        "auth_errors": AUTH_ERRORS,
+        "limit": lambda zone: _limit(settings, zone),
+        "errors": _errors,
+    }
+
+
+def _limit(settings: Settings, zone: str) -> str:
+    """Two seconds' worth may come at once: a viewer opens a study with hundreds of requests."""
+    rate = getattr(settings, f"rate_{zone}")
+    return f"      limit_req zone={zone} burst={2 * rate} nodelay;" if rate else ""
+
+
+def _errors(kind: str) -> str:
+    """What nginx itself answers when it refuses a request or the facade is away."""
+    lines = (
+        f"error_page 413 = @{kind}_413;",
+        f"error_page 429 = @{kind}_429;",
+        f"error_page 502 504 = @{kind}_503;",
+    )
+    return "\n".join(f"      {line}" for line in lines)
+
+
+def environment_file(variables: Mapping[str, str]) -> str:
+    """KEY='value' lines that both `launch` and a shell read."""
+    for key, value in variables.items():
+        if "'" in value or "\n" in value:
+            raise DeployError(f"the value of {key} holds a quote or a line break", do="choose another value")
+    return "".join(f"{key}='{value}'\n" for key, value in sorted(variables.items()))
+
+
+def _supervised(settings: Settings, program: programs.Program) -> dict[str, Any]:
+    etc = settings.var / "etc"
+    launcher = (
+        programs.FACADE,
+        "-I",
+        "-S",
+        str(ROOT / "deploy" / "launch.py"),
+        program.name,
+        str(settings.var),
+        "--",
+    )
+    files = [etc / "env" / f"{program.name}.env", *(etc / part for part in program.configuration)]
+    if program.name == "nginx":
+        files += sorted(etc.glob("nginx-*.conf"))
+    total = hashlib.sha256(b"".join(path.read_bytes() for path in files))
+    return {
+        "name": program.name,
+        # supervisord expands %(...)s in its configuration.
+        "command": shlex.join([*launcher, *program.command]).replace("%", "%%"),
+        "configuration": total.hexdigest()[:16],
+        "stop_wait_s": program.stop_wait_s,
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    """Private and whole: a program that starts meanwhile reads the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    part.replace(path)

@@ -1,0 +1,47 @@
+"""Fixtures of real servers: one stack a session, each program started when the first test asks for it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers.stack import Stack, make_stack
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Stack]:
+    """The session's stack with nothing started; `servers.need(...)` starts what a test wants."""
+    stack = make_stack()
+    try:
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture(scope="session")
+def redis_server(servers: Stack) -> Stack:
+    """With Redis."""
+    return servers.need("redis")
+
+
+@pytest.fixture(scope="session")
+def mariadb(servers: Stack) -> Stack:
+    """With MariaDB, OpenEMR's tables loaded."""
+    return servers.need("mariadb")
+
+
+@pytest.fixture(scope="session")
+def orthanc(servers: Stack) -> Stack:
+    """With Orthanc."""
+    return servers.need("orthanc")
+
+
+@pytest.fixture(scope="session")
+def hapi(servers: Stack) -> Stack:
+    """With HAPI FHIR."""
+    return servers.need("hapi")
+
+
+@pytest.fixture(scope="session")
+def stack(servers: Stack) -> Stack:
+    """The whole product."""
+    return servers.need()
