@@ -53,6 +53,10 @@ class Principal:
     expires: int = 0
     session: bool = False
     """True for the viewer's cookie, which is good for DICOMweb, STOW, $review and the WebSocket only."""
+    generation: int = 0
+    """Generation of the login; a change of its rights makes a new one."""
+    grant_id: str | None = None
+    """The grant (family of tokens) that this token came from."""
     shared: frozenset[str] = frozenset()
     """Patient ids that Groups share with `organization` now; the facade fills them in before `decide`."""
 

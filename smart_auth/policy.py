@@ -252,7 +252,7 @@ def _names_target(interaction: Interaction) -> bool:
 def _needs_confirm(
     right: _Right, interaction: Interaction, alternatives: tuple[Alternative, ...], words: frozenset[str]
 ) -> bool:
-    """False only where no resource could fail: the request alone says enough (a read of what is all visible)."""
+    """False only where no resource could fail: a read of what is all visible."""
     if right.letter in "cud" or words - {"own", "shared"} or right.type in ("Observation", "AuditEvent"):
         return True
     own = right.type == "Patient" and interaction.id is not None

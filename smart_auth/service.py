@@ -1,0 +1,158 @@
+"""Everything of smart_auth that one process runs, wired together; the facade makes one and keeps it.
+
+auth = SMARTAuth(settings, on_event=record)
+await auth.start()                      # tables, keys, revocation feed
+routes = routes.build(auth)             # mounted at /auth
+principal = await auth.authenticator.authenticate(method, authorization=..., cookie=..., ...)
+await auth.stop()
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from anyio import CapacityLimiter, to_thread
+from redis.asyncio import Redis
+
+from smart_auth import clients, users
+from smart_auth.assertion import ClientAuthenticator
+from smart_auth.authenticate import Authenticator
+from smart_auth.database import Database
+from smart_auth.errors import InvalidTokenError
+from smart_auth.events import OnEvent, Outcome, ignore
+from smart_auth.grants import Grants
+from smart_auth.interaction import Principal
+from smart_auth.keys import Keys
+from smart_auth.models import Client, User
+from smart_auth.passwords import verify_password
+from smart_auth.revocations import Feed
+from smart_auth.session import LOGIN_COOKIE, VIEWER_COOKIE, Sessions
+from smart_auth.settings import SMARTAuthSettings
+from smart_auth.store import Store
+from smart_auth.throttle import Throttle
+from smart_auth.tickets import Tickets
+from smart_auth.tokens import Issuer, Verifier
+
+DATABASE_THREADS = 8
+# Each password check takes a core and 46 MB; more at once would only starve the request path.
+PASSWORD_THREADS = 2
+
+
+class SMARTAuth:
+    """The authorization server of one process."""
+
+    def __init__(
+        self,
+        settings: SMARTAuthSettings,
+        *,
+        redis: Redis | None = None,
+        on_event: OnEvent = ignore,
+        report_key: Path | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.settings = settings
+        self._on_event = on_event
+        self._owns_redis = redis is None
+        self._redis = redis or Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=5)
+        self._database_threads = CapacityLimiter(DATABASE_THREADS)
+        self._password_threads = CapacityLimiter(PASSWORD_THREADS)
+        self.database = Database(settings.database_url.get_secret_value())
+        self.keys = Keys(settings.keys_dir, report_key=report_key)
+        self.feed = Feed(
+            self.database, poll_s=settings.revocation_poll_s, stale_s=settings.revocation_stale_s
+        )
+        self.store = Store(self._redis, clock=clock)
+        self.sessions = Sessions(
+            self.store, self.feed, lifetime_s=settings.session_s, origin=settings.origin, clock=clock
+        )
+        self.verifier = Verifier(self.keys, settings.issuer, settings.audience, self.feed, clock=clock)
+        self.authenticator = Authenticator(self.verifier, self.sessions, viewer_cookie=self.viewer_cookie)
+        self.tickets = Tickets(self.store, self.verifier)
+        self.throttle = Throttle(
+            self.database, lock_after=settings.lock_after, lock_s=settings.lock_s, clock=clock
+        )
+        self.grants = Grants(
+            settings,
+            self.database,
+            self.store,
+            self.sessions,
+            Issuer(self.keys, settings.issuer, settings.audience, clock=clock),
+            self.verifier,
+            self.in_thread,
+            clock=clock,
+        )
+        self.clients = ClientAuthenticator(
+            self.client, self.store, token_url=f"{settings.issuer}/token", clock=clock
+        )
+
+    @property
+    def viewer_cookie(self) -> str:
+        """Name of the viewer's cookie; bound to host and TLS where there is TLS."""
+        return f"__Host-{VIEWER_COOKIE}" if self.settings.is_tls else VIEWER_COOKIE
+
+    @property
+    def login_cookie(self) -> str:
+        """Name of the login cookie."""
+        return f"__Secure-{LOGIN_COOKIE}" if self.settings.is_tls else LOGIN_COOKIE
+
+    async def start(self) -> None:
+        """Bring the tables up to date and start following revocations."""
+        await self.in_thread(self.database.migrate)
+        await self.in_thread(self.feed.start)
+
+    async def stop(self) -> None:
+        """Stop the feed and close what was opened."""
+        await self.in_thread(self.feed.stop)
+        self.database.close()
+        if self._owns_redis:
+            await self._redis.aclose()
+
+    async def in_thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run a database call off the event loop."""
+        return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self._database_threads)
+
+    async def client(self, client_id: str) -> Client | None:
+        """An active client."""
+        client: Client | None = await self.in_thread(clients.get, self.database, client_id)
+        return client
+
+    async def record(
+        self, kind: str, outcome: Outcome, *, user: str | None, client: str | None, address: str | None
+    ) -> None:
+        """Tell the audit trail; an event that cannot be recorded stops the request."""
+        await self.in_thread(self._on_event, kind, user, client, outcome, address)
+
+    async def login(self, username: str, password: str, address: str | None) -> tuple[User | None, int]:
+        """The user, or None and the seconds to wait. Unknown name and wrong password take the same work."""
+        name = users.normalise(username)
+        wait = await self.in_thread(self.throttle.attempt, name, address)
+        if wait:
+            await self.record("login", "failure", user=None, client=None, address=address)
+            return None, wait
+        user: User | None = await self.in_thread(users.find, self.database, name)
+        right = await self.in_password_thread(
+            verify_password, password, user.password_hash if user is not None else None
+        )
+        if user is None or not right or user.status != "active":
+            known = user.id if user is not None else None
+            await self.record("login", "failure", user=known, client=None, address=address)
+            return None, 0
+        await self.in_thread(self.throttle.succeeded, name, address)
+        await self.record("login", "success", user=user.id, client=None, address=address)
+        return user, 0
+
+    async def in_password_thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run what computes an argon2 hash; few at a time."""
+        return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self._password_threads)
+
+    def is_valid(self, principal: Principal) -> bool:
+        """Whether a caller verified earlier still has their rights; StaleRevocationsError when unknown."""
+        try:
+            self.verifier.check(principal)
+        except InvalidTokenError:
+            return False
+        return True

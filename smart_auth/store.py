@@ -1,0 +1,81 @@
+"""What lives for minutes, in Redis: authorization requests, codes, sessions, tickets, used assertions.
+
+Keys hold SHA-256 of the secret, values are JSON. A Redis that lost its content ends codes and sessions and
+gives nothing back: `born` remembers since when it remembers, and older assertions are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from smart_auth.errors import StoreUnavailableError
+from smart_auth.secret import digest, new_secret
+
+PREFIX = "smart_auth"
+
+
+class Store:
+    """One-time and short-lived values."""
+
+    def __init__(self, redis: Redis, *, clock: Callable[[], float] = time.time) -> None:
+        self._redis = redis
+        self._clock = clock
+
+    async def put(self, kind: str, value: Mapping[str, Any], *, lifetime_s: int) -> str:
+        """Keep a value under a new secret; returns the secret."""
+        secret = new_secret()
+        await self.put_as(kind, secret, value, lifetime_s=lifetime_s)
+        return secret
+
+    async def put_as(self, kind: str, secret: str, value: Mapping[str, Any], *, lifetime_s: int) -> None:
+        """Keep a value under a given secret."""
+        await self._do(self._redis.set(_key(kind, secret), json.dumps(value), ex=max(1, lifetime_s)))
+
+    async def get(self, kind: str, secret: str) -> dict[str, Any] | None:
+        """Look a value up."""
+        return _read(await self._do(self._redis.get(_key(kind, secret))))
+
+    async def take(self, kind: str, secret: str) -> dict[str, Any] | None:
+        """Look a value up and remove it: of two who come together one gets it."""
+        return _read(await self._do(self._redis.getdel(_key(kind, secret))))
+
+    async def remove(self, kind: str, digest_: str) -> None:
+        """Forget the value whose secret has this digest."""
+        await self._do(self._redis.delete(f"{PREFIX}:{kind}:{digest_}"))
+
+    async def use_once(self, kind: str, value: str, *, lifetime_s: int) -> bool:
+        """True the first time."""
+        return bool(await self._do(self._redis.set(_key(kind, value), "1", nx=True, ex=max(1, lifetime_s))))
+
+    async def has(self, kind: str, value: str) -> bool:
+        """Whether a mark is there."""
+        return bool(await self._do(self._redis.exists(_key(kind, value))))
+
+    async def remembers_since(self) -> int:
+        """Since when (seconds, rounded up) this Redis has its content."""
+        now = math.ceil(self._clock())
+        if await self._do(self._redis.set(f"{PREFIX}:born", now, nx=True)):
+            return now
+        return int(cast(bytes, await self._do(self._redis.get(f"{PREFIX}:born"))) or now)
+
+    @staticmethod
+    async def _do(command: Any) -> Any:
+        try:
+            return await command
+        except (RedisError, OSError) as error:
+            raise StoreUnavailableError from error
+
+
+def _key(kind: str, secret: str) -> str:
+    return f"{PREFIX}:{kind}:{digest(secret)}"
+
+
+def _read(value: Any) -> dict[str, Any] | None:
+    return None if value is None else cast(dict[str, Any], json.loads(value))

@@ -1,0 +1,82 @@
+"""Waiting after failed logins: per account name and per address, in the database, the same for all names.
+
+From the third failure in a row the wait doubles (1 s, 2 s, 4 s ...); from `lock_after` failures on it is
+`lock_s`. Source: NIST SP 800-63B 5.2.2 (rate limiting).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from smart_auth.database import Database
+from smart_auth.models import LoginFailure
+from smart_auth.secret import digest
+
+FREE_FAILURES = 3
+# Many people may share one address (a hospital behind one gateway): it may fail more often than one account.
+ADDRESS_FACTOR = 5
+KEEP_S = 86400
+
+
+class Throttle:
+    """Counts failed logins."""
+
+    def __init__(
+        self, database: Database, *, lock_after: int, lock_s: int, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._database = database
+        self._lock_after = lock_after
+        self._lock_s = lock_s
+        self._clock = clock
+
+    def attempt(self, username: str, address: str | None) -> int:
+        """Seconds to wait before this login may be tried; 0: now, and it is counted as failed already.
+
+        Counting before the password is checked leaves no gap for many tries at the same time.
+        """
+        now = int(self._clock())
+        with self._database.write() as session:
+            session.execute(delete(LoginFailure).where(LoginFailure.last_at < now - KEEP_S))
+            rows = [(self._row(session, key), factor) for key, factor in _keys(username, address)]
+            wait = max(row.wait_until - now for row, _ in rows)
+            if wait > 0:
+                return wait
+            for row, factor in rows:
+                row.count += 1
+                row.last_at = now
+                row.wait_until = now + self._delay_s(row.count, factor)
+        return 0
+
+    def succeeded(self, username: str, address: str | None) -> None:
+        """Forget the account's failures; of the address only this try (nobody else is freed by it)."""
+        with self._database.write() as session:
+            for key, factor in _keys(username, address):
+                row = self._row(session, key)
+                row.count = 0 if factor == 1 else max(0, row.count - 1)
+                row.wait_until = 0 if factor == 1 else int(self._clock())
+
+    @staticmethod
+    def _row(session: Session, key: str) -> LoginFailure:
+        row = session.get(LoginFailure, key)
+        if row is None:
+            row = LoginFailure(key=key, count=0, last_at=0, wait_until=0)
+            session.add(row)
+        return row
+
+    def _delay_s(self, count: int, factor: int) -> int:
+        if count >= self._lock_after * factor:
+            return self._lock_s
+        beyond = count - FREE_FAILURES * factor
+        return min(self._lock_s, 1 << min(beyond, 20)) if beyond >= 0 else 0
+
+
+def _keys(username: str, address: str | None) -> list[tuple[str, int]]:
+    """(row, how many times more patient we are); names are kept as hashes: they may be mistyped passwords."""
+    keys = [(digest(f"user:{username}"), 1)]
+    if address:
+        keys.append((digest(f"address:{address}"), ADDRESS_FACTOR))
+    return keys

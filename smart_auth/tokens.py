@@ -1,0 +1,199 @@
+"""Access tokens (RFC 9068, ES256) and id tokens (OpenID Connect Core 2, RS256): issue and verify.
+
+The signature check is cached, rights are not: every verification asks the revocation feed. RFC 8725 is kept:
+one algorithm, explicit `typ`, our own keys only, and no header may name another key.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, cast
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+
+from smart_auth import scopes
+from smart_auth.errors import InvalidTokenError
+from smart_auth.interaction import Principal, Role
+from smart_auth.keys import Keys
+from smart_auth.revocations import Feed
+from smart_auth.roles import ROLES
+from smart_auth.secret import new_id
+
+MAX_TOKEN = 8192  # our longest token is about 2 kB
+SKEW_S = 5  # clocks of two facade hosts
+CACHE = 4096
+_HEADERS = frozenset({"alg", "kid", "typ"})
+
+
+@dataclass(frozen=True)
+class Subject:
+    """For whom a token is made."""
+
+    client_id: str
+    role: Role
+    scope: str
+    user_id: str | None = None
+    generation: int = 0
+    fhir_user: str | None = None
+    patient: str | None = None
+    organization: str | None = None
+    grant_id: str | None = None
+    auth_time: int = 0
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A token whose signature and fixed claims are right; time and revocation are asked each time."""
+
+    principal: Principal
+    not_before: int
+
+
+class Issuer:
+    """Makes tokens."""
+
+    def __init__(
+        self, keys: Keys, issuer: str, audience: str, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._keys = keys
+        self._issuer = issuer
+        self._audience = audience
+        self._clock = clock
+
+    def access_token(self, subject: Subject, lifetime_s: int) -> tuple[str, str]:
+        """The token and its `jti` (RFC 9068 section 2)."""
+        now = int(self._clock())
+        jti = new_id()
+        claims: dict[str, Any] = {
+            "iss": self._issuer,
+            "aud": self._audience,
+            "sub": subject.user_id or subject.client_id,
+            "client_id": subject.client_id,
+            "iat": now,
+            "nbf": now,
+            "exp": now + lifetime_s,
+            "jti": jti,
+            "scope": subject.scope,
+            "role": subject.role,
+            "gen": subject.generation,
+        }
+        optional = {
+            "uid": subject.user_id,
+            "auth_time": subject.auth_time or None,
+            "fhirUser": subject.fhir_user,
+            "patient": subject.patient,
+            "org": subject.organization,
+            "gid": subject.grant_id,
+        }
+        claims |= {name: value for name, value in optional.items() if value is not None}
+        header = {"alg": "ES256", "typ": "at+jwt", "kid": self._keys.access_kid}
+        return jwt.encode(header, claims, self._keys.access, algorithms=["ES256"]), jti
+
+    def id_token(self, subject: Subject, *, nonce: str | None, lifetime_s: int, words: frozenset[str]) -> str:
+        """The id token of a login (OpenID Connect Core 2; SMART App Launch 2.2.0, `fhirUser`)."""
+        now = int(self._clock())
+        claims: dict[str, Any] = {
+            "iss": self._issuer,
+            "aud": subject.client_id,
+            "sub": subject.user_id,
+            "iat": now,
+            "exp": now + lifetime_s,
+            "auth_time": subject.auth_time,
+        }
+        if nonce is not None:
+            claims["nonce"] = nonce
+        if words & {"fhirUser", "profile"} and subject.fhir_user:
+            claims["fhirUser"] = f"{self._audience}/{subject.fhir_user}"
+        if "profile" in words and subject.fhir_user:
+            claims["profile"] = claims["fhirUser"]
+        header = {"alg": "RS256", "typ": "JWT", "kid": self._keys.id_kid}
+        return jwt.encode(header, claims, self._keys.id, algorithms=["RS256"])
+
+
+class Verifier:
+    """Turns a bearer token into a Principal, or raises."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        issuer: str,
+        audience: str,
+        feed: Feed,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._keys = keys
+        self._issuer = issuer
+        self._audience = audience
+        self._feed = feed
+        self._clock = clock
+        self._checked = lru_cache(maxsize=CACHE)(self._check_signature)
+
+    def verify(self, token: str) -> Principal:
+        """The caller; InvalidTokenError, or StaleRevocationsError when nothing can be trusted."""
+        if len(token) > MAX_TOKEN:
+            raise InvalidTokenError
+        checked = self._checked(token)
+        principal = checked.principal
+        now = self._clock()
+        if not checked.not_before - SKEW_S <= now < principal.expires:
+            raise InvalidTokenError
+        self.check(principal)
+        return principal
+
+    def check(self, principal: Principal) -> None:
+        """Raise unless a caller verified before still has their rights (open connections ask again)."""
+        if principal.expires <= self._clock():
+            raise InvalidTokenError
+        self._feed.check(
+            client_id=None if principal.session else principal.client_id,
+            user_id=principal.user_id,
+            generation=principal.generation,
+            keys=(
+                ("session" if principal.session else "token", principal.jti),
+                ("grant", principal.grant_id or ""),
+            ),
+        )
+
+    def _check_signature(self, token: str) -> _Checked:
+        """Everything of a token that never changes."""
+        try:
+            read = jwt.decode(token, self._keys.access, algorithms=["ES256"])
+        except (JoseError, ValueError) as error:
+            raise InvalidTokenError from error
+        header, claims = read.header, read.claims
+        if (
+            not set(header) <= _HEADERS
+            or header.get("typ") != "at+jwt"
+            or header.get("kid") != self._keys.access_kid
+            or claims.get("iss") != self._issuer
+            or claims.get("aud") != self._audience
+            or claims.get("role") not in ROLES
+        ):
+            raise InvalidTokenError
+        try:
+            return _Checked(principal=_principal(claims), not_before=int(claims["nbf"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidTokenError from error
+
+
+def _principal(claims: Mapping[str, Any]) -> Principal:
+    role = cast(Role, claims["role"])
+    return Principal(
+        user_id=claims.get("uid"),
+        fhir_user=claims.get("fhirUser"),
+        role=role,
+        scopes=scopes.parse(str(claims["scope"])),
+        client_id=str(claims["client_id"]),
+        jti=str(claims["jti"]),
+        patient=claims.get("patient"),
+        organization=claims.get("org"),
+        auth_time=int(claims.get("auth_time", 0)),
+        expires=int(claims["exp"]),
+        generation=int(claims["gen"]),
+        grant_id=claims.get("gid"),
+    )
