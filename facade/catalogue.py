@@ -114,7 +114,9 @@ CATALOGUE: Mapping[str, Entry] = {
     "ERR_110": Entry(
         416, "value", "The requested range cannot be served.", "요청한 범위를 제공할 수 없습니다."
     ),
-    "ERR_201": Entry(404, "not-found", "The resource was not found.", "리소스를 찾을 수 없습니다."),
+    "ERR_201": Entry(
+        404, "not-found", "The resource does not exist or is not visible.", "리소스가 없거나 볼 수 없습니다."
+    ),
     "ERR_301": Entry(
         412,
         "conflict",
@@ -169,6 +171,7 @@ CATALOGUE: Mapping[str, Entry] = {
         "This Idempotency-Key was used with another body.",
         "이 Idempotency-Key는 다른 본문에 사용되었습니다.",
     ),
+    "ERR_407": Entry(429, "throttled", "Too many requests.", "요청이 너무 많습니다."),
     "ERR_500": Entry(500, "exception", "The server could not do this.", "서버에서 처리하지 못했습니다."),
     "ERR_501": Entry(
         503,

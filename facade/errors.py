@@ -15,11 +15,21 @@ class FacadeError(Exception):
     temporary = False
     sentence = "The server could not do this."
 
-    def __init__(self, detail: str = "", *, expression: str | None = None) -> None:
-        """`detail` is shown to the caller: a parameter or element, never a value of a stored record."""
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        expression: str | None = None,
+        issues: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        """`detail` is shown to the caller: a parameter or element, never a value of a stored record.
+
+        `issues` are pairs (FHIRPath expression, what is wrong) when there are several.
+        """
         super().__init__(detail or self.sentence)
         self.detail = detail
         self.expression = expression
+        self.issues = issues
 
 
 # Authentication and authorisation
@@ -59,13 +69,6 @@ class InvalidResourceError(FacadeError):
 
     code = "ERR_103"
     sentence = "The resource is not valid."
-
-    def __init__(
-        self, detail: str = "", *, expression: str | None = None, issues: tuple[tuple[str, str], ...] = ()
-    ) -> None:
-        """`issues` are pairs (FHIRPath expression, what is wrong) when there are several."""
-        super().__init__(detail, expression=expression)
-        self.issues = issues
 
 
 class BodyTooLargeError(FacadeError):
@@ -194,6 +197,14 @@ class WrongStateError(BusinessRuleError):
 
     code = "ERR_404"
     sentence = "The current state does not allow this step."
+
+
+class ThrottledError(FacadeError):
+    """Too many requests."""
+
+    code = "ERR_407"
+    temporary = True
+    sentence = "Too many requests."
 
 
 class IdempotencyError(BusinessRuleError):

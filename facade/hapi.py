@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -41,6 +41,7 @@ _LONG_QUERY = 4000
 # Left readable: these have no meaning of their own inside a query value.
 _KEEP = ":/,|"
 
+_T = TypeVar("_T")
 Resource = dict[str, Any]
 Params = Sequence[tuple[str, str]]
 
@@ -128,11 +129,18 @@ class HAPIClient:
 
     async def create(self, resource: Resource, *, if_none_exist: str | None = None) -> Resource:
         """Store a new resource and return it; with `if_none_exist` the one that is already there, if any."""
+        return (await self.create_or_find(resource, if_none_exist=if_none_exist))[0]
+
+    async def create_or_find(
+        self, resource: Resource, *, if_none_exist: str | None = None
+    ) -> tuple[Resource, bool]:
+        """Do the same, and say whether it is new."""
         headers = {"If-None-Exist": if_none_exist} if if_none_exist else {}
 
-        async def once() -> Resource:
+        async def once() -> tuple[Resource, bool]:
             path = _type(resource["resourceType"])
-            return self._body(_checked(await self.send("POST", path, json=resource, headers=headers)))
+            response = _checked(await self.send("POST", path, json=resource, headers=headers))
+            return self._body(response), response.status_code == 201
 
         return await _retried(once) if if_none_exist else await once()
 
@@ -159,7 +167,13 @@ class HAPIClient:
 
     async def history(self, type_: str | None, params: Params) -> Resource:
         """Return one page of the history of a type, or of everything."""
-        path = f"{_type(type_)}/_history" if type_ else "_history"
+        return await self._history(f"{_type(type_)}/_history" if type_ else "_history", params)
+
+    async def instance_history(self, type_: str, id_: str, params: Params) -> Resource:
+        """Return one page of the history of one resource."""
+        return await self._history(f"{_path(type_, id_)}/_history", params)
+
+    async def _history(self, path: str, params: Params) -> Resource:
         return self._body(_checked(await self.send("GET", path, params=params)))
 
     async def send(
@@ -277,7 +291,7 @@ def _checked(response: httpx.Response) -> httpx.Response:
     return response
 
 
-async def _retried(once: Any) -> Resource:
+async def _retried(once: Callable[[], Awaitable[_T]]) -> _T:
     """Run `once` again after a conflict that is a lost race; HAPI leaves nothing half done."""
 
     def lost_race(error: BaseException) -> bool:
@@ -289,8 +303,7 @@ async def _retried(once: Any) -> Resource:
         wait=wait_random_exponential(multiplier=0.05, max=0.5),
         reraise=True,
     )
-    result: Resource = await retrying(once)
-    return result
+    return await retrying(once)
 
 
 def _type(type_: str) -> str:

@@ -25,7 +25,6 @@ from facade.errors import (
     HAPINotFoundError,
     HAPIPermanentError,
     HAPITemporaryError,
-    InvalidResourceError,
     MethodError,
     NotFoundError,
 )
@@ -35,7 +34,15 @@ SYSTEM = "urn:neuronova:error"
 MEDIA_TYPE = "application/fhir+json; charset=utf-8"
 RETRY_AFTER_S = 5
 _LOG = logging.getLogger(__name__)
-_HTTP = {404: "ERR_201", 405: "ERR_107", 413: "ERR_104", 400: "ERR_101", 401: "ERR_001", 403: "ERR_003"}
+_HTTP = {
+    404: "ERR_201",
+    405: "ERR_107",
+    429: "ERR_407",
+    413: "ERR_104",
+    400: "ERR_101",
+    401: "ERR_001",
+    403: "ERR_003",
+}
 
 
 def code_of(error: BaseException) -> str:
@@ -89,8 +96,8 @@ def operation_outcome(error: BaseException, accept_language: str | None = None) 
     detail = ours.detail if ours else ""
     expression = ours.expression if ours else None
     several: Iterable[tuple[str | None, str]] = [(expression, detail)]
-    if isinstance(error, InvalidResourceError) and error.issues:
-        several = error.issues
+    if ours and ours.issues:
+        several = ours.issues
     return {
         "resourceType": "OperationOutcome",
         "issue": [_issue(code, entry.issue, sentence, where, what) for where, what in several],
@@ -105,7 +112,7 @@ def _issue(code: str, issue: str, sentence: str, expression: str | None, detail:
             "coding": [{"system": SYSTEM, "code": code}],
             "text": f"{sentence} ({detail})" if detail else sentence,
         },
-        "diagnostics": f"request {log.request_id.get() or '-'}",
+        "diagnostics": log.request_id.get() or "-",
     }
     if expression:
         row["expression"] = [expression]

@@ -11,7 +11,8 @@ from starlette.requests import HTTPConnection
 from facade.audit.spool import Spool
 from facade.hapi import HAPIClient
 from facade.settings import FacadeSettings
-from smart_auth.tokens import Verifier
+from smart_auth.authenticate import Authenticator
+from smart_auth.keys import ReportKey
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,10 @@ class Services:
 
     settings: FacadeSettings
     hapi: HAPIClient
-    verifier: Verifier
+    authenticator: Authenticator
     spool: Spool
     redis: Redis
+    report_key: ReportKey
 
 
 class State(TypedDict):

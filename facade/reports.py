@@ -1,0 +1,269 @@
+"""Review and signature of an AI result: the only ways by which a report leaves the state of a draft.
+
+`review` (doctor) approves or rejects what was shown; `sign` (radiologist) makes it final. Each changes
+everything that belongs together in one transaction with If-Match on every part, so that of two who act at the
+same time one is told that something has changed.
+Sources: the product's design, section 4; FHIR R4 diagnosticreport.html (status), task.html, provenance.html.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from facade import names, signature
+from facade.errors import (
+    HAPIConflictError,
+    InvalidResourceError,
+    NotReviewedError,
+    SignatureError,
+    StaleVersionError,
+    WrongStateError,
+)
+from facade.gate import Gate
+from facade.signature import version_of
+
+Resource = dict[str, Any]
+_REVIEWED = "reviewed-content"
+_AUTHOR_ROLE = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
+# ASTM E1762-95 (FHIR R4 valueset-signature-type): author's signature.
+_SIGNATURE_TYPE = {"system": "urn:iso-astm:E1762-95:2013", "code": "1.2.840.10065.1.12.1.1"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A Task's report with its Observations, as they are stored now."""
+
+    task: Resource
+    report: Resource
+    observations: list[Resource]
+
+    @property
+    def parts(self) -> list[Resource]:
+        """Report and Observations."""
+        return [self.report, *self.observations]
+
+    @property
+    def content(self) -> str:
+        """Fingerprint of the exact versions that a reviewer sees."""
+        rows = [signature.entry(part, version_of(part)) for part in self.parts]
+        return (
+            "sha256:"
+            + hashlib.sha256(signature.manifest(rows, signature.segmentation_uids(self.task))).hexdigest()
+        )
+
+
+async def of_task(gate: Gate, task: Resource) -> Result:
+    """Return what a Task made; a Task without a report is in the wrong state."""
+    report_id = _output(task, "DiagnosticReport")
+    if report_id is None:
+        raise WrongStateError("the task has no report")
+    report = await gate.hapi.read("DiagnosticReport", report_id)
+    return Result(task, report, await _observations(gate, report))
+
+
+async def of_report(gate: Gate, report: Resource) -> Result:
+    """Return the Task and Observations of a report; a report that no AI task made has no review."""
+    for identifier in report.get("identifier", []):
+        if identifier.get("system") == names.AI_RESULT:
+            token = f"{names.AI_RESULT}|{identifier['value']}"
+            async for task in gate.hapi.search_all("Task", [("identifier", token)]):
+                if _output(task, "DiagnosticReport") == report["id"]:
+                    return Result(task, report, await _observations(gate, report))
+    raise NotReviewedError()
+
+
+async def review(gate: Gate, found: Result, *, approve: bool, reason: str | None, shown: str) -> Resource:
+    """Approve or reject; returns the Task. `shown` is the versioned report that was looked at."""
+    task, report = found.task, found.report
+    wanted = "approved" if approve else "rejected"
+    if _business_status(task) == wanted and _was_shown(task, shown):
+        return task  # the first answer was lost
+    if task.get("status") != "completed" or _business_status(task) != "awaiting-review":
+        raise WrongStateError("the task does not await a review")
+    if report.get("status") != "preliminary":
+        raise WrongStateError("the report is not a draft")
+    if shown != _versioned(report):
+        raise StaleVersionError("the report has changed since it was shown")
+    changed = _copy(task, businessStatus=_concept(names.REVIEW, wanted))
+    changed["output"] = [
+        *task.get("output", []),
+        _task_output("reviewed-report", shown),
+        _task_output(_REVIEWED, found.content),
+    ]
+    if reason:
+        changed["statusReason"] = {"text": reason}
+    parts = [changed]
+    if not approve:
+        parts += [_copy(part, status="cancelled") for part in found.parts]
+    provenance = _provenance(gate, [_next(part) for part in parts], activity="reviewed")
+    await _transaction(gate, parts, provenance)
+    return await gate.hapi.read("Task", task["id"])
+
+
+async def sign(gate: Gate, found: Result) -> Resource:
+    """Make a reviewed draft final; returns the report. Everything changes in one transaction."""
+    report = found.report
+    if report.get("status") != "preliminary":
+        raise WrongStateError("the report is not a draft")
+    if _business_status(found.task) != "approved" or _reviewed_content(found.task) != found.content:
+        raise NotReviewedError()
+    now = _now()
+    signer = {"reference": gate.principal.fhir_user}
+    final = _copy(report, status="final", issued=now, resultsInterpreter=[signer])
+    observations = [_copy(part, status="final", issued=now) for part in found.observations]
+    signed = [final, *observations]
+    rows = [signature.entry(part, _following(part)) for part in signed]
+    uids = signature.segmentation_uids(found.task)
+    payload = signature.manifest(rows, uids)
+    jws = gate.services.report_key.sign_detached(payload)
+    provenance = _provenance(gate, [_next(part) for part in signed], activity="signed", recorded=now)
+    provenance["signature"] = [_signature(signer, now, jws)]
+    await _transaction(gate, [*signed, *await _orders(gate, report)], provenance)
+    return await _checked(gate, signed, uids, payload)
+
+
+async def _checked(gate: Gate, signed: Sequence[Resource], uids: Sequence[str], payload: bytes) -> Resource:
+    """Read back what was stored and compare it with what was signed."""
+    stored = [await gate.hapi.vread(p["resourceType"], p["id"], _following(p)) for p in signed]
+    rows = [signature.entry(part, version_of(part)) for part in stored]
+    if signature.manifest(rows, uids) != payload:
+        raise SignatureError()
+    return stored[0]
+
+
+async def _observations(gate: Gate, report: Resource) -> list[Resource]:
+    found = []
+    for result in report.get("result", []):
+        type_, _, rest = str(result.get("reference", "")).partition("/")
+        if type_ != "Observation" or not rest:
+            raise InvalidResourceError(expression="DiagnosticReport.result")
+        found.append(await gate.hapi.read("Observation", rest.partition("/")[0]))
+    return found
+
+
+async def _orders(gate: Gate, report: Resource) -> list[Resource]:
+    """Return the orders that the report fulfils, completed."""
+    done = []
+    for based_on in report.get("basedOn", []):
+        type_, _, rest = str(based_on.get("reference", "")).partition("/")
+        if type_ == "ServiceRequest":
+            order = await gate.hapi.read("ServiceRequest", rest.partition("/")[0])
+            if order.get("status") == "active":
+                done.append(_copy(order, status="completed"))
+    return done
+
+
+async def _transaction(gate: Gate, parts: Sequence[Resource], provenance: Resource) -> None:
+    entries: list[Resource] = [
+        {
+            "resource": part,
+            "request": {
+                "method": "PUT",
+                "url": f"{part['resourceType']}/{part['id']}",
+                "ifMatch": f'W/"{version_of(part)}"',
+            },
+        }
+        for part in parts
+    ]
+    entries.append({"resource": provenance, "request": {"method": "POST", "url": "Provenance"}})
+    try:
+        await gate.hapi.transaction({"resourceType": "Bundle", "type": "transaction", "entry": entries})
+    except HAPIConflictError:
+        raise StaleVersionError() from None
+
+
+def _provenance(
+    gate: Gate, targets: Sequence[str], *, activity: str, recorded: str | None = None
+) -> Resource:
+    return {
+        "resourceType": "Provenance",
+        "target": [{"reference": target} for target in targets],
+        "recorded": recorded or _now(),
+        "activity": _concept(names.ACTIVITY, activity),
+        "agent": [
+            {
+                "type": _concept(_AUTHOR_ROLE, "attester" if activity == "signed" else "verifier"),
+                "who": {"reference": gate.principal.fhir_user},
+            }
+        ],
+    }
+
+
+def _signature(signer: Mapping[str, Any], when: str, jws: str) -> Resource:
+    return {
+        "type": [_SIGNATURE_TYPE],
+        "when": when,
+        "who": dict(signer),
+        "targetFormat": "application/fhir+json",
+        "sigFormat": "application/jose",
+        "data": base64.b64encode(jws.encode()).decode(),
+    }
+
+
+def _copy(resource: Resource, **changes: Any) -> Resource:
+    return {**resource, **changes}
+
+
+def _following(resource: Mapping[str, Any]) -> str:
+    """The version that the transaction will give: If-Match makes sure that it is the next one."""
+    return str(int(version_of(resource)) + 1)
+
+
+def _next(resource: Mapping[str, Any]) -> str:
+    return f"{resource['resourceType']}/{resource['id']}/_history/{_following(resource)}"
+
+
+def _versioned(resource: Mapping[str, Any]) -> str:
+    return f"{resource['resourceType']}/{resource['id']}/_history/{version_of(resource)}"
+
+
+def _concept(system: str, code: str) -> Resource:
+    return {"coding": [{"system": system, "code": code}]}
+
+
+def _task_output(code: str, value: str) -> Resource:
+    return {"type": _concept(names.TASK_OUTPUT, code), "valueString": value}
+
+
+def _outputs(task: Mapping[str, Any], code: str) -> list[str]:
+    return [
+        str(output.get("valueString"))
+        for output in task.get("output", [])
+        if any(
+            coding.get("system") == names.TASK_OUTPUT and coding.get("code") == code
+            for coding in output.get("type", {}).get("coding", [])
+        )
+    ]
+
+
+def _reviewed_content(task: Mapping[str, Any]) -> str | None:
+    return next(iter(_outputs(task, _REVIEWED)), None)
+
+
+def _was_shown(task: Mapping[str, Any], shown: str) -> bool:
+    return shown in _outputs(task, "reviewed-report")
+
+
+def _output(task: Mapping[str, Any], type_: str) -> str | None:
+    for output in task.get("output", []):
+        reference = str(output.get("valueReference", {}).get("reference", ""))
+        if reference.startswith(f"{type_}/"):
+            return reference.split("/")[1]
+    return None
+
+
+def _business_status(task: Mapping[str, Any]) -> str | None:
+    for coding in task.get("businessStatus", {}).get("coding", []):
+        if coding.get("system") == names.REVIEW:
+            return str(coding.get("code"))
+    return None
+
+
+def _now() -> str:
+    """Server time, UTC, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

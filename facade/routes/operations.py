@@ -1,0 +1,118 @@
+"""`$review` on a Task and `$sign` on a DiagnosticReport: what is sent, and in which order it is checked.
+
+Both need If-Match of the version that was shown. Sources: the product's design, section 4; FHIR R4
+operations.html (Parameters).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from facade import answer, reports
+from facade.errors import BadRequestError, InvalidResourceError, StaleVersionError, VersionRequiredError
+from facade.gate import Gate
+from facade.reading import patient_reference
+from facade.reports import Resource, Result
+from facade.signature import version_of
+from smart_auth.interaction import Decision, Interaction
+
+_SHOWN = re.compile(r"DiagnosticReport/[A-Za-z0-9\-.]{1,64}/_history/[0-9]{1,10}", re.ASCII)
+_LONGEST_REASON = 1000
+
+
+async def operation(
+    gate: Gate, decision: Decision, interaction: Interaction, body: Mapping[str, Any], version: str | None
+) -> Response:
+    """Run the operation that the policy has allowed."""
+    if version is None:
+        raise VersionRequiredError()
+    if body.get("resourceType") != "Parameters":
+        raise InvalidResourceError("the body is a Parameters resource", expression="Parameters")
+    current = await gate.read(decision, str(interaction.type), str(interaction.id))
+    if interaction.operation == "$review":
+        changed = await _review(gate, interaction, current, body, version)
+    else:
+        changed = await _sign(gate, interaction, current, version)
+    return answer.resource(changed)
+
+
+async def _review(
+    gate: Gate, interaction: Interaction, task: Resource, body: Mapping[str, Any], version: str
+) -> Resource:
+    given = _parameters(body, {"decision", "reason", "report"})
+    decision = given.get("decision")
+    if decision not in ("approve", "reject"):
+        raise InvalidResourceError("decision is approve or reject", expression="Parameters.parameter")
+    reason = given.get("reason")
+    if decision == "reject" and not reason:
+        raise InvalidResourceError("a rejection has a reason", expression="Parameters.parameter")
+    shown = given.get("report") or ""
+    base = f"{gate.services.settings.base_url}/fhir/"
+    shown = shown.removeprefix(base)
+    if not _SHOWN.fullmatch(shown):
+        raise InvalidResourceError("report is the versioned reference that was shown")
+    found = await reports.of_task(gate, task)
+    if version_of(task) != version and not _is_retry(task, version):
+        raise StaleVersionError()
+    await _intent(gate, interaction, found, f"{decision}")
+    changed = await reports.review(gate, found, approve=decision == "approve", reason=reason, shown=shown)
+    await _done(gate, interaction, found, f"{decision}")
+    return changed
+
+
+async def _sign(gate: Gate, interaction: Interaction, report: Resource, version: str) -> Resource:
+    if _is_retry(report, version) and _is_signed_by(report, gate.principal.fhir_user):
+        found = await reports.of_report(gate, report)
+        await _done(gate, interaction, found, "sign")
+        return report  # the first answer was lost
+    if version_of(report) != version:
+        raise StaleVersionError()
+    found = await reports.of_report(gate, report)
+    await _intent(gate, interaction, found, "sign")
+    changed = await reports.sign(gate, found)
+    await _done(gate, interaction, found, "sign")
+    return changed
+
+
+def _parameters(body: Mapping[str, Any], allowed: set[str]) -> dict[str, str]:
+    """Return name -> value of a Parameters resource; unknown and repeated names are refused."""
+    found: dict[str, str] = {}
+    for parameter in body.get("parameter", []):
+        name = parameter.get("name") if isinstance(parameter, dict) else None
+        if name not in allowed or name in found:
+            raise BadRequestError("a parameter is unknown or repeated")
+        values = [value for key, value in parameter.items() if key.startswith("value")]
+        value = values[0] if len(values) == 1 else None
+        text = value.get("reference") if isinstance(value, dict) else value
+        if not isinstance(text, str) or not text.strip() or len(text) > _LONGEST_REASON:
+            raise BadRequestError(f"{name} has no value that can be read")
+        found[name] = text.strip()
+    return found
+
+
+def _is_retry(resource: Resource, version: str) -> bool:
+    """Whether the named version is the one just before the current one."""
+    return version_of(resource).isdigit() and int(version_of(resource)) == int(version) + 1
+
+
+def _is_signed_by(report: Resource, user: str | None) -> bool:
+    interpreters = [item.get("reference") for item in report.get("resultsInterpreter", [])]
+    return report.get("status") == "final" and user in interpreters
+
+
+async def _intent(gate: Gate, interaction: Interaction, found: Result, step: str) -> None:
+    await _record(gate, interaction, found, {"phase": "intent", "step": step})
+
+
+async def _done(gate: Gate, interaction: Interaction, found: Result, step: str) -> None:
+    await _record(gate, interaction, found, {"step": step})
+
+
+async def _record(gate: Gate, interaction: Interaction, found: Result, detail: dict[str, str]) -> None:
+    what = [f"{part['resourceType']}/{part['id']}" for part in [found.task, *found.parts]]
+    detail = {"operation": str(interaction.operation), **detail}
+    await gate.record(interaction, what=what, patients=[patient_reference(found.report)], detail=detail)

@@ -1,0 +1,133 @@
+"""Rules of the product that a plain write has to keep; signing and reviewing go by their operations.
+
+Source: the product's design, sections 4 (life of a report, identity) and 6 (meta of clients).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from facade import names
+from facade.errors import InvalidResourceError, ServerElementError, WrongStateError
+from facade.hapi import HAPIClient
+
+_DRAFT = ("registered", "partial", "preliminary")
+_SIGNED = ("final", "amended", "corrected", "appended", "entered-in-error")
+_SERVER_ELEMENTS: Mapping[str, Sequence[str]] = {
+    "DiagnosticReport": ("issued", "performer", "resultsInterpreter"),
+    "Task": ("businessStatus", "output"),
+}
+# A patient's facts hidden inside another resource would escape every rule that looks at resources.
+_NEVER_CONTAINED = frozenset(
+    {
+        "Patient",
+        "Group",
+        "AuditEvent",
+        "Provenance",
+        "DiagnosticReport",
+        "Observation",
+        "Task",
+        "ImagingStudy",
+    }
+)
+
+
+def clean(resource: dict[str, Any], old: Mapping[str, Any] | None = None) -> None:
+    """Take off what only the server says of a resource: version, time, source, our own tags."""
+    meta = resource.get("meta")
+    sent = meta if isinstance(meta, dict) else {}
+    kept = {name: sent[name] for name in ("profile", "tag", "security") if name in sent}
+    kept["tag"] = [tag for tag in kept.get("tag", []) if not _is_ours(tag)]
+    kept["tag"] += [tag for tag in (old or {}).get("meta", {}).get("tag", []) if _is_ours(tag)]
+    resource["meta"] = {name: value for name, value in kept.items() if value}
+    if not resource["meta"]:
+        del resource["meta"]
+
+
+def check(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> None:
+    """Raise for what the resource itself shows to be against the rules; all violations at once."""
+    type_ = str(new["resourceType"])
+    server = _server_elements(type_, new, old or {})
+    if type_ == "DiagnosticReport":
+        if old is not None and old.get("status") not in _DRAFT:
+            raise WrongStateError("a signed or cancelled report changes only by its operations")
+        if new.get("status") not in _DRAFT:
+            server.append(("DiagnosticReport.status", "only $sign and $review go beyond preliminary"))
+    if type_ == "Task" and new.get("status") != (old or {"status": "requested"}).get("status"):
+        server.append(("Task.status", "only the server moves a task"))
+    if type_ in ("Task", "DiagnosticReport", "Observation") and _keys(new) != _keys(old or {}):
+        server.append((f"{type_}.identifier", "the result key is the server's"))
+    if server:
+        raise ServerElementError(issues=tuple(server))
+    wrong = [
+        ("contained", "this type cannot be contained")
+        for item in new.get("contained", [])
+        if item.get("resourceType") in _NEVER_CONTAINED
+    ]
+    if type_ == "ServiceRequest" and is_imaging_order(new):
+        wrong += [
+            (f"ServiceRequest.{n}", "an imaging order has it") for n in ("code", "requester") if n not in new
+        ]
+    if type_ == "Task" and names.TASK_CODE not in _codes(new.get("code")):
+        wrong.append(("Task.code", "a task of this product has a code of urn:neuronova:task"))
+    if type_ == "Task" and old is None and not str(_reference(new.get("focus"))).startswith("ImagingStudy/"):
+        wrong.append(("Task.focus", "an AI task is about an ImagingStudy"))
+    if wrong:
+        raise InvalidResourceError(issues=tuple(wrong))
+
+
+async def check_observation(hapi: HAPIClient, new: Mapping[str, Any], old: Mapping[str, Any]) -> None:
+    """Raise unless the Observation may change: those of a report are released and changed with it alone."""
+    reports = await hapi.search("DiagnosticReport", [("result", f"Observation/{old['id']}")], count=50)
+    states = {entry["resource"].get("status") for entry in reports.get("entry", [])}
+    if states & {*_SIGNED, "cancelled"}:
+        raise WrongStateError("an observation of a signed or cancelled report changes only with it")
+    if states and new.get("status") not in ("registered", "preliminary"):
+        raise ServerElementError("signing the report releases it", expression="Observation.status")
+
+
+def is_imaging_order(resource: Mapping[str, Any]) -> bool:
+    """Whether a ServiceRequest has the category of imaging."""
+    return any((names.SNOMED, names.IMAGING) in _coded(concept) for concept in resource.get("category", []))
+
+
+def mrn(patient: Mapping[str, Any]) -> str | None:
+    """Return the MRN of a Patient."""
+    for identifier in patient.get("identifier", []):
+        if identifier.get("system") == names.MRN and identifier.get("value"):
+            return str(identifier["value"])
+    return None
+
+
+def _server_elements(type_: str, new: Mapping[str, Any], old: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (f"{type_}.{name}", "set by the server only")
+        for name in _SERVER_ELEMENTS.get(type_, ())
+        if new.get(name) != old.get(name)
+    ]
+
+
+def _keys(resource: Mapping[str, Any]) -> list[str]:
+    return sorted(
+        str(identifier.get("value"))
+        for identifier in resource.get("identifier", [])
+        if identifier.get("system") == names.AI_RESULT
+    )
+
+
+def _is_ours(tag: Any) -> bool:
+    return isinstance(tag, dict) and str(tag.get("system", "")).startswith("urn:neuronova:")
+
+
+def _coded(concept: Any) -> set[tuple[str | None, str | None]]:
+    codings = concept.get("coding", []) if isinstance(concept, Mapping) else []
+    return {(coding.get("system"), coding.get("code")) for coding in codings}
+
+
+def _codes(concept: Any) -> set[str | None]:
+    return {code for system, code in _coded(concept) if system == names.TASK}
+
+
+def _reference(value: Any) -> str | None:
+    return value.get("reference") if isinstance(value, Mapping) else None
