@@ -1,0 +1,86 @@
+"""What can go wrong between a notification and finished work.
+
+Each class says whether trying again later can help (`temporary`); `subscriptions.retry` decides by that, and
+by the same attribute on the errors of other folders.
+"""
+
+
+class SubscriptionsError(Exception):
+    """Base of this folder's errors."""
+
+    code = "subscriptions"
+    temporary = False
+    sentence = "The background work failed."
+
+    def __init__(self, sentence: str | None = None) -> None:
+        super().__init__(sentence or self.sentence)
+
+
+# Queue
+
+
+class JobNotAllowedError(SubscriptionsError):
+    """A job names a function, or has arguments, that the table of jobs does not know."""
+
+    code = "job-not-allowed"
+    sentence = "This job is not in the table of jobs."
+
+
+class JobUnknownError(SubscriptionsError):
+    """No dead letter has this id."""
+
+    code = "job-unknown"
+    sentence = "There is no failed job with this id."
+
+
+class QueueUnavailableError(SubscriptionsError):
+    """Redis does not answer."""
+
+    code = "queue-unavailable"
+    temporary = True
+    sentence = "The queue is not reachable."
+
+
+class LeaseLostError(SubscriptionsError):
+    """Another worker has taken this job over."""
+
+    code = "lease-lost"
+    sentence = "Another worker has taken this job over."
+
+
+class JobFailedError(SubscriptionsError):
+    """What RQ is told of a failure: the class of the error and a safe sentence, never its text."""
+
+    code = "job-failed"
+
+
+class DeadlineError(SubscriptionsError):
+    """The job ran longer than its deadline."""
+
+    code = "deadline"
+    sentence = "The job ran longer than its deadline."
+
+
+# Work
+
+
+class TaskChangedError(SubscriptionsError):
+    """The Task is not in the state that this step starts from."""
+
+    code = "task-changed"
+    sentence = "The task has been changed by someone else."
+
+
+class InputChangedError(SubscriptionsError):
+    """The series that the Task names are not what they were when it was made."""
+
+    code = "input-changed"
+    sentence = "The study has changed since this task was made."
+
+
+class AuditUnavailableError(SubscriptionsError):
+    """The audit spool cannot be written, so nothing may be done."""
+
+    code = "audit-unavailable"
+    temporary = True
+    sentence = "The audit trail cannot be written."

@@ -1,0 +1,103 @@
+"""The trail of what the pipeline does: an intent before a write, an outcome after it (design section 10).
+
+A worker has no user: it acts as the system, and names the process and the request that set it going.
+"""
+
+import contextlib
+import re
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, Literal
+
+from facade import log
+from facade.audit.errors import SpoolError
+from facade.audit.event import Who, audit_event
+from facade.audit.spool import Spool
+from subscriptions.errors import AuditUnavailableError
+
+Action = Literal["C", "R", "U", "D", "E"]
+
+_REQUEST_ID = re.compile(r"[0-9a-f]{32}")
+FAILED: Final = "8"
+"""AuditEvent.outcome: serious failure (FHIR R4, audit-event-outcome)."""
+
+
+def current_request_id() -> str:
+    """The request id of this job, a new one if the work was not set going by a request."""
+    present = log.request_id.get()
+    if present is None:
+        present = uuid.uuid4().hex
+        log.request_id.set(present)
+    return present
+
+
+def follow(resource: Mapping[str, Any]) -> None:
+    """Go on under the id of the request that wrote this resource (HAPI keeps it in meta.source)."""
+    found = str(resource.get("meta", {}).get("source", "")).rpartition("#")[2]
+    if _REQUEST_ID.fullmatch(found):
+        log.request_id.set(found)
+
+
+class Trail:
+    """Writes audit records of one process of the pipeline into the spool."""
+
+    def __init__(self, spool: Spool, process: str) -> None:
+        self._spool = spool
+        self._who = Who(reference=None, display_role="system", client_id=process)
+
+    async def record(
+        self,
+        interaction: str,
+        action: Action,
+        *,
+        what: Sequence[str],
+        patient: str | None,
+        detail: Mapping[str, str] | None = None,
+        failed: str | None = None,
+        who: Who | None = None,
+    ) -> None:
+        """One durable record.
+
+        :param failed: code of the error, when what is recorded did not succeed
+        :raises AuditUnavailableError: the spool cannot be written
+        """
+        event = audit_event(
+            interaction=interaction,
+            action=action,
+            who=who or self._who,
+            what=what,
+            patient=patient,
+            outcome=FAILED if failed else "0",
+            reason=failed,
+            request_id=current_request_id(),
+            detail=dict(detail or {}),
+        )
+        try:
+            await self._spool.write(event)
+        except SpoolError as error:
+            raise AuditUnavailableError from error
+
+    @contextlib.asynccontextmanager
+    async def around(
+        self,
+        interaction: str,
+        action: Action,
+        *,
+        what: Sequence[str],
+        patient: str | None,
+        detail: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[None]:
+        """Intent before the block, outcome after it, also when it fails.
+
+        :raises AuditUnavailableError: the spool cannot be written; before the block, so that nothing is done
+        """
+        facts = dict(detail or {})
+        await self.record(interaction, action, what=what, patient=patient, detail=facts | {"phase": "intent"})
+        facts["phase"] = "outcome"
+        try:
+            yield
+        except BaseException as error:
+            code = getattr(error, "code", None) or type(error).__name__
+            await self.record(interaction, action, what=what, patient=patient, detail=facts, failed=str(code))
+            raise
+        await self.record(interaction, action, what=what, patient=patient, detail=facts)
