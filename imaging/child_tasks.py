@@ -8,6 +8,7 @@ import numpy as np
 
 from imaging import pixels, read
 from imaging.errors import DICOMError
+from imaging.frames import EXPLICIT_LE
 from imaging.transcode import transcode
 
 Result = tuple[dict[str, Any], list[bytes]]
@@ -22,8 +23,10 @@ def run(header: dict[str, Any], parts: list[bytes]) -> Result:
             return {}, [read.inspect(_slice(header)).to_json().encode()]
         case "transcode":
             return _transcode(parts[0])
-        case "frame":
-            return _frame(parts[0], int(header["frame"]))
+        case "frames":
+            return _frames(parts[0], header["frames"])
+        case "encoded-frames":
+            return _encoded_frames(parts[0], header["frames"])
         case task:
             raise DICOMError(f"There is no task {task!r}.")
 
@@ -48,10 +51,26 @@ def _transcode(data: bytes) -> Result:
     return answer, [] if done.data is None else [done.data]
 
 
-def _frame(data: bytes, number: int) -> Result:
-    """One frame as Explicit VR Little Endian holds it; counts from 1."""
+def _frames(data: bytes, numbers: list[int]) -> Result:
+    """Frames as Explicit VR Little Endian holds them; they count from 1."""
+    found: dict[int, bytes] = {}
+    for index, (frame, _) in enumerate(pixels.frames(read.read(data)), start=1):
+        if index in numbers:
+            found[index] = np.ascontiguousarray(frame).tobytes()
+    return {}, [_of(found, number) for number in numbers]
+
+
+def _encoded_frames(data: bytes, numbers: list[int]) -> Result:
+    """Frames as they are stored; they count from 1."""
     dataset = read.read(data)
-    for index, (frame, _) in enumerate(pixels.frames(dataset), start=1):
-        if index == number:
-            return {}, [np.ascontiguousarray(frame).tobytes()]
-    raise DICOMError("There is no such frame.")
+    syntax = str(dataset.file_meta.TransferSyntaxUID)
+    if syntax in pixels.NATIVE:
+        return {"transfer_syntax": EXPLICIT_LE}, _frames(data, numbers)[1]
+    found = dict(enumerate(pixels.encoded_frames(dataset), start=1))
+    return {"transfer_syntax": syntax}, [_of(found, number) for number in numbers]
+
+
+def _of(frames: dict[int, bytes], number: int) -> bytes:
+    if number not in frames:
+        raise DICOMError("There is no such frame.")
+    return frames[number]

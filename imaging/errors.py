@@ -90,3 +90,9 @@ class ReplaceBusyError(ImagingError):
 
     code = "replace-busy"
     temporary = True
+
+
+class MultipartError(ImagingError):
+    """An upload is not complete multipart/related."""
+
+    code = "multipart"

@@ -329,11 +329,12 @@ class Index:
 
     # --- uploads and cursors --------------------------------------------------------------------
 
-    def record_upload(self, row: UploadRow) -> None:
-        """Write down who sent an instance, before it goes to Orthanc."""
+    def record_uploads(self, rows: Sequence[UploadRow]) -> None:
+        """Write down who sent these instances, before they go to Orthanc."""
         with self._write() as database:
-            database.execute("DELETE FROM uploads WHERE orthanc_id = ?", (row.orthanc_id,))
-            _insert(database, row)
+            for row in rows:
+                database.execute("DELETE FROM uploads WHERE orthanc_id = ?", (row.orthanc_id,))
+                _insert(database, row)
 
     def upload(self, orthanc_id: str) -> UploadRow | None:
         """Who sent this instance through the facade, if it came that way."""

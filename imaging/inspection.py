@@ -15,7 +15,10 @@ from imaging.identity import IdentityTags
 
 @dataclass(frozen=True)
 class Inspection:
-    """One instance. `digest` is always there; `pixel_error` says why pixels could not be decoded, if so."""
+    """One instance. `digest` is always there; `pixel_error` says why pixels could not be decoded, if so.
+
+    `needs_pixels`: its SOP class is one of images.
+    """
 
     study_uid: str
     series_uid: str
@@ -27,6 +30,7 @@ class Inspection:
     size_bytes: int
     tags: IdentityTags
     has_pixels: bool = False
+    needs_pixels: bool = False
     pixel_error: str = ""
     frames: int = 0
     rows: int = 0

@@ -15,6 +15,7 @@ from typing import Any
 from pydicom import Dataset, dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID
 
 from imaging import pixels
 from imaging.errors import CodecError, DICOMError
@@ -80,6 +81,7 @@ def _inspect(data: bytes) -> Inspection:
         size_bytes=len(data),
         tags=_identity(dataset),
         has_pixels=has_pixels,
+        needs_pixels="Image Storage" in UID(uids["SOPClassUID"]).name,
         pixel_error=pixel_error,
         frames=_integer(dataset, "NumberOfFrames") or (1 if has_pixels else 0),
         rows=_integer(dataset, "Rows") or 0,

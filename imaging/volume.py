@@ -57,7 +57,7 @@ class Volume:
     def same_grid(self, other: Volume, tolerance_mm: float = 0.1) -> bool:
         """Do both lie on the same voxels:
 
-        frame of reference, shape, and every corner within the tolerance?
+        frame of reference, shape, and every corner near enough?
         """
         if (
             self.frame_of_reference_uid != other.frame_of_reference_uid
@@ -167,7 +167,7 @@ def _check_stack(slices: Sequence[_Slice], normal: NDArray[np.float64]) -> float
     for item in slices[1:]:
         moved = item.position - slices[0].position
         aside = moved - (moved @ normal) * normal
-        if np.linalg.norm(aside) > max(_POSITION_TOLERANCE_MM, 0.01 * abs(moved @ normal)):
+        if np.linalg.norm(aside) > max(_POSITION_TOLERANCE_MM, 0.01 * abs(float(moved @ normal))):
             raise GeometryError("The slices are not stacked along their normal (gantry tilt).")
     return (slices[-1].distance - slices[0].distance) / (len(slices) - 1)
 
@@ -185,7 +185,7 @@ def _turned(stacked: Array, affine: Array, header: Dataset, sop_uids: tuple[str,
     # For each patient axis (left, posterior, head) the source axis (x, y, z) that runs along it.
     alignment = np.abs(directions)
     fits = {axes: float(alignment[(0, 1, 2), axes].sum()) for axes in permutations(range(3))}
-    order = max(fits, key=fits.__getitem__)
+    order = max(fits, key=lambda axes: fits[axes])
     flips = [directions[patient, axis] < 0 for patient, axis in enumerate(order)]
     size = stacked.shape[::-1]
     turn = np.zeros((4, 4))

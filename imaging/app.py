@@ -1,0 +1,179 @@
+"""The pixels process: checks uploads and answers what needs decoding or packing. ASGI on a unix socket.
+
+Only the facade (POST) and nginx's internal location (GET) reach it; it decides no rights. DICOM is parsed in
+children without secrets. Sources: PS3.18 10.4 (retrieve), 10.5 (store), 8.7 (media types).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypedDict, cast
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from imaging import stow
+from imaging.child import Children
+from imaging.errors import (
+    ChildDiedError,
+    DICOMError,
+    ImagingError,
+    MultipartError,
+    OrthancNotFoundError,
+    OrthancTemporaryError,
+)
+from imaging.frames import EXPLICIT_LE, frame_media_type, is_orthanc_id
+from imaging.index import Index
+from imaging.multipart import closing, part_header
+from imaging.orthanc import OrthancClient
+from imaging.settings import ImagingSettings
+
+_MOST_FRAMES = 1000
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the process holds."""
+
+    settings: ImagingSettings
+    index: Index
+    orthanc: OrthancClient
+    children: Children
+
+
+class State(TypedDict):
+    """The lifespan's state."""
+
+    services: Services
+
+
+def create(settings: ImagingSettings | None = None) -> Starlette:
+    """The ASGI application; settings come from the environment unless a test gives them."""
+    used = settings or ImagingSettings()  # type: ignore[call-arg]
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[State]:
+        used.stow_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        stow.forget_stale(used.stow_dir)
+        password = used.orthanc_password.get_secret_value()
+        async with (
+            OrthancClient(used.orthanc_url, used.orthanc_user, password) as orthanc,
+            Children(
+                used.children, timeout_s=used.child_timeout_s, memory_bytes=used.child_memory_bytes
+            ) as children,
+        ):
+            yield {"services": Services(used, Index(used.data_dir), orthanc, children)}
+
+    return Starlette(
+        routes=[
+            Route("/stow/inspect", inspect, methods=["POST"]),
+            Route("/stow/store", store, methods=["POST"]),
+            Route("/multipart", multipart, methods=["POST"]),
+            Route("/instances/{oid}/frames/{frames}", frames, methods=["GET"]),
+            Route("/instances/{oid}/file", file, methods=["GET"]),
+            Route("/health", health, methods=["GET"]),
+        ],
+        lifespan=lifespan,
+        exception_handlers={ImagingError: _failed},
+    )
+
+
+def _services(request: Request) -> Services:
+    return cast(Services, request.state.services)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    match error:
+        case MultipartError():
+            status = 400
+        case OrthancNotFoundError():
+            status = 404
+        case OrthancTemporaryError():
+            status = 503
+        case DICOMError() | ChildDiedError():
+            status = 406  # it is stored, but cannot be had in this form
+        case _:
+            status = 500
+    code = error.code if isinstance(error, ImagingError) else "imaging"
+    return JSONResponse({"code": code, "text": str(error)}, status)
+
+
+async def inspect(request: Request) -> Response:
+    """Step one of an upload."""
+    here, body = _services(request), await request.json()
+    path = stow.spooled(here.settings.stow_dir, body["name"])
+    return JSONResponse({"parts": await stow.inspect(here.children, path, body["content_type"])})
+
+
+async def store(request: Request) -> Response:
+    """Step two: store the parts that the facade let in."""
+    here, body = _services(request), await request.json()
+    path = stow.spooled(here.settings.stow_dir, body["name"])
+    return JSONResponse({"parts": await stow.store(here.index, here.orthanc, here.children, path, body)})
+
+
+async def frames(request: Request) -> Response:
+    """Frames of one instance: `form=single` (one frame) or `multipart`; `syntax=native` or `stored`."""
+    here = _services(request)
+    oid = _oid(request.path_params["oid"])
+    numbers = [int(text) for text in request.path_params["frames"].split(",")]
+    if len(numbers) > _MOST_FRAMES:
+        raise MultipartError("Too many frames for one answer.")
+    data = await here.orthanc.file(oid)
+    form, syntax = request.query_params.get("form"), request.query_params.get("syntax")
+    if syntax == "native":
+        media_type = frame_media_type(EXPLICIT_LE)
+        reply = await here.children.call("frames", {"frames": numbers}, data)
+    else:
+        reply = await here.children.call("encoded-frames", {"frames": numbers}, data)
+        media_type = frame_media_type(reply.header["transfer_syntax"])
+    if form == "single":
+        return Response(reply.parts[0], media_type=media_type)
+    mark = secrets.token_hex(16)
+    body = b"".join(part_header(mark, media_type) + part + b"\r\n" for part in reply.parts)
+    kind = media_type.partition(";")[0]
+    return Response(body + closing(mark), media_type=f'multipart/related; type="{kind}"; boundary={mark}')
+
+
+async def file(request: Request) -> Response:
+    """One whole instance as multipart/related of one part."""
+    here = _services(request)
+    data = await here.orthanc.file(_oid(request.path_params["oid"]))
+    mark = secrets.token_hex(16)
+    body = part_header(mark, "application/dicom") + data + b"\r\n" + closing(mark)
+    return Response(body, media_type=f'multipart/related; type="application/dicom"; boundary={mark}')
+
+
+async def multipart(request: Request) -> Response:
+    """Many whole instances, streamed one after the other: `{"instances": [Orthanc id, ...]}`."""
+    here, body = _services(request), await request.json()
+    oids = [_oid(oid) for oid in body["instances"]]
+    mark = secrets.token_hex(16)
+
+    async def parts() -> AsyncIterator[bytes]:
+        for oid in oids:
+            yield part_header(mark, "application/dicom")
+            yield await here.orthanc.file(oid)
+            yield b"\r\n"
+        yield closing(mark)
+
+    return StreamingResponse(
+        parts(), media_type=f'multipart/related; type="application/dicom"; boundary={mark}'
+    )
+
+
+async def health(request: Request) -> Response:
+    """Ready when Orthanc answers."""
+    await _services(request).orthanc.statistics()
+    return JSONResponse({"status": "ok"})
+
+
+def _oid(text: str) -> str:
+    if not is_orthanc_id(text):
+        raise OrthancNotFoundError("Not an Orthanc identifier.")
+    return text
