@@ -35,6 +35,8 @@ _DATE = re.compile(
     r"(?:eq|ne|gt|lt|ge|le|sa|eb|ap)?\d{4}(?:-\d\d(?:-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)?)?)?)?"
 )
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+ID = re.compile(r"[A-Za-z0-9-][A-Za-z0-9.-]{0,63}", re.ASCII)
+"""An id that becomes part of an address; `.` and `..` are told apart where it does."""
 _REFERENCE = re.compile(r"(?:([A-Z][A-Za-z]{1,63})/)?([A-Za-z0-9\-.]{1,64})")
 # FHIR R4 search.html "Escaping": a comma separates alternatives unless a backslash stands before it.
 _COMMA = re.compile(r"(?<!\\),")

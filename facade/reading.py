@@ -15,7 +15,8 @@ from facade.chains import is_open
 from facade.errors import BadRequestError, HAPIGoneError, HAPINotFoundError, MethodError, NotFoundError
 from facade.gate import Gate
 from facade.outcome import MEDIA_TYPE
-from facade.request import ID, Request
+from facade.parameters import ID
+from facade.request import Request
 from facade.shaping import shape
 from smart_auth import compartment, policy
 from smart_auth.interaction import Decision

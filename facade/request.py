@@ -20,13 +20,12 @@ from facade.errors import (
     NotFoundError,
     UnknownParameterError,
 )
-from facade.parameters import Parameter
+from facade.parameters import ID, Parameter
 from smart_auth.interaction import Interaction
 
 Pairs = Sequence[tuple[str, str]]
 
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,63}", re.ASCII)
-ID = re.compile(r"[A-Za-z0-9-][A-Za-z0-9.-]{0,63}", re.ASCII)
 _OPERATION = re.compile(r"\$[a-z-]{1,40}", re.ASCII)
 _VERSION = re.compile(r"[0-9]{1,10}", re.ASCII)
 _ELEMENT = re.compile(r"[a-z][A-Za-z]{0,63}", re.ASCII)

@@ -13,6 +13,7 @@ from facade.hapi import HAPIClient
 from facade.settings import FacadeSettings
 from smart_auth.authenticate import Authenticator
 from smart_auth.keys import ReportKey
+from smart_auth.service import SMARTAuth
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,19 @@ class Services:
 
     settings: FacadeSettings
     hapi: HAPIClient
-    authenticator: Authenticator
+    auth: SMARTAuth
     spool: Spool
     redis: Redis
-    report_key: ReportKey
+
+    @property
+    def authenticator(self) -> Authenticator:
+        """Turns credentials into a Principal."""
+        return self.auth.authenticator
+
+    @property
+    def report_key(self) -> ReportKey:
+        """Signs reports."""
+        return self.auth.keys.report
 
 
 class State(TypedDict):

@@ -1,0 +1,90 @@
+"""Builds the ASGI application: settings, clients, routes, error handlers.
+
+Process entry: `uvicorn facade.app:create --factory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import httpx
+from aiobreaker import CircuitBreaker
+from redis.asyncio import Redis
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Mount
+from starlette.types import ASGIApp
+
+from facade import log, logins, outcome
+from facade.arrival import Arrival
+from facade.audit.spool import Spool
+from facade.errors import HAPITemporaryError
+from facade.hapi import HAPIClient
+from facade.routes import fhir, metadata
+from facade.settings import FacadeSettings
+from facade.state import Services, State
+from smart_auth import routes as auth_routes
+from smart_auth.service import SMARTAuth
+from smart_auth.settings import SMARTAuthSettings
+
+# What says that HAPI as a whole is in trouble; one query that it fails at is not.
+_DOWN = (None, 502, 503, 504)
+
+
+def create() -> ASGIApp:
+    """Return the application of this process, with settings from the environment."""
+    log.configure("facade")
+    return create_app(FacadeSettings(), SMARTAuthSettings())
+
+
+def create_app(
+    settings: FacadeSettings,
+    auth_settings: SMARTAuthSettings,
+    *,
+    transport: httpx.AsyncBaseTransport | None = None,
+    redis: Redis | None = None,
+) -> ASGIApp:
+    """Return the application; `transport` and `redis` are for tests."""
+    spool = Spool(settings.spool_dir, "facade")
+    redis = redis or Redis.from_url(settings.redis_url, socket_timeout=5, socket_connect_timeout=2)
+    auth = SMARTAuth(
+        auth_settings, redis=redis, on_event=logins.recorder(spool), report_key=settings.signing_key
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[State]:
+        settings.spool_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await auth.start()
+        async with HAPIClient(
+            settings.hapi_url,
+            settings.hapi_secret.get_secret_value(),
+            timeout_s=settings.hapi_timeout_s,
+            connections=settings.hapi_connections,
+            transport=transport,
+            breaker=_breaker(settings),
+            answer_max_bytes=settings.answer_max_bytes,
+            exact=True,
+        ) as hapi:
+            yield State(services=Services(settings, hapi, auth, spool, redis))
+        await auth.stop()
+        spool.close()
+        await redis.aclose()
+
+    routes: list[BaseRoute] = [
+        *metadata.routes,
+        *fhir.routes,
+        Mount("/auth", routes=auth_routes.build(auth)),
+    ]
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=outcome.HANDLERS)
+    # A redirect to the same path without a slash would answer before anybody has decided.
+    app.router.redirect_slashes = False
+    return Arrival(app)
+
+
+def _breaker(settings: FacadeSettings) -> CircuitBreaker:
+    return CircuitBreaker(
+        fail_max=settings.breaker_failures,
+        timeout_duration=timedelta(seconds=settings.breaker_open_s),
+        exclude=[lambda error: not (isinstance(error, HAPITemporaryError) and error.status in _DOWN)],
+    )

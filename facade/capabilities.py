@@ -1,0 +1,108 @@
+"""The CapabilityStatement: exactly what this facade offers, built from the tables that decide it.
+
+Sources: FHIR R4 capabilitystatement.html; SMART App Launch 2.2.0 "Conformance" (oauth-uris extension).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from facade import parameters
+from smart_auth import roles
+from smart_auth.policy import OPERATIONS
+
+_LETTERS = {
+    "c": ("create",),
+    "r": ("read", "vread", "history-instance"),
+    "u": ("update",),
+    "d": ("delete",),
+    "s": ("search-type", "history-type"),
+}
+_OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+_SECURITY = "http://terminology.hl7.org/CodeSystem/restful-security-service"
+
+
+def statement(base_url: str, issuer: str, date: str) -> dict[str, Any]:
+    """Return the statement of this installation; `date` is when it was built."""
+    return {
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": date,
+        "kind": "instance",
+        "software": {"name": "NeuroNova"},
+        "implementation": {"description": "NeuroNova FHIR facade", "url": f"{base_url}/fhir"},
+        "fhirVersion": "4.0.1",
+        "format": ["json"],
+        "rest": [
+            {
+                "mode": "server",
+                "security": _security(issuer),
+                "resource": [_resource(type_) for type_ in sorted(parameters.TABLE)],
+            }
+        ],
+    }
+
+
+def _resource(type_: str) -> dict[str, Any]:
+    offered = _interactions(type_)
+    table = parameters.TABLE[type_]
+    stated: dict[str, Any] = {
+        "type": type_,
+        "interaction": [{"code": code} for code in offered],
+        "versioning": "versioned-update",
+        "readHistory": "vread" in offered,
+        "updateCreate": False,
+        "conditionalCreate": "create" in offered,
+        "conditionalRead": "not-match",
+        "conditionalUpdate": False,
+        "conditionalDelete": "not-supported",
+        "referencePolicy": ["literal", "enforced"],
+        "searchInclude": [f"{type_}:{name}" for name in _references(table)],
+        "searchRevInclude": [
+            f"{other}:{name}"
+            for other in sorted(parameters.TABLE)
+            for name in _references(parameters.TABLE[other])
+            if type_ in parameters.TABLE[other][name]["targets"]
+        ],
+        "searchParam": [{"name": name, "type": row["type"]} for name, row in table.items()],
+    }
+    operations = sorted(name for name, of in OPERATIONS.items() if of == type_)
+    if operations:
+        stated["operation"] = [
+            {"name": name[1:], "definition": f"urn:neuronova:operation:{name[1:]}"} for name in operations
+        ]
+    return {name: value for name, value in stated.items() if value != []}
+
+
+def _interactions(type_: str) -> list[str]:
+    """What at least one role may do."""
+    letters = {
+        letter
+        for role in roles.ROLES
+        for row in roles.rows_of(type_)
+        for letter in roles.rule(role, row).letters
+    }
+    return [code for letter, codes in _LETTERS.items() if letter in letters for code in codes]
+
+
+def _references(table: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return [name for name, row in table.items() if row["type"] == "reference" and row["targets"]]
+
+
+def _security(issuer: str) -> dict[str, Any]:
+    addresses = {"authorize": "authorize", "token": "token", "revoke": "revoke"}
+    return {
+        "cors": False,
+        "service": [
+            {"coding": [{"system": _SECURITY, "code": "SMART-on-FHIR"}], "text": "OAuth2 (SMART-on-FHIR)"}
+        ],
+        "extension": [
+            {
+                "url": _OAUTH_URIS,
+                "extension": [
+                    {"url": name, "valueUri": f"{issuer}/{path}"} for name, path in addresses.items()
+                ],
+            }
+        ],
+    }

@@ -1,0 +1,26 @@
+"""Events of smart_auth (login, token, administration) as records of the audit trail."""
+
+from __future__ import annotations
+
+from facade import log
+from facade.audit.event import Who, audit_event
+from facade.audit.spool import Spool
+from smart_auth.events import OnEvent, Outcome
+
+
+def recorder(spool: Spool) -> OnEvent:
+    """Return the function that smart_auth calls in a worker thread before it answers."""
+
+    def record(
+        kind: str, user: str | None, client: str | None, outcome: Outcome, address: str | None
+    ) -> None:
+        event = audit_event(
+            interaction=kind,
+            action="E",
+            who=Who(f"urn:neuronova:user:{user}" if user else None, "", client, None, address),
+            outcome="0" if outcome == "success" else "8",
+            request_id=log.request_id.get() or "",
+        )
+        spool.write_sync(event)
+
+    return record
