@@ -297,7 +297,7 @@ def main() -> int:
     """Process entry."""
     configure("audit-shipper")
     try:
-        asyncio.run(_main(AuditSettings()))  # type: ignore[call-arg]  # from the environment
+        asyncio.run(_main(AuditSettings()))
     except AuditError as error:
         log.critical("the audit shipper cannot go on", extra={"reason": str(error)})
         return 1
