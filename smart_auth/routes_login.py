@@ -214,7 +214,8 @@ async def _login_form(
     status: int = 200,
     seconds: int = 0,
 ) -> Response:
-    kept = await auth.store.get("request", request_id) if request_id else None
+    stored = await auth.store.get("request", request_id) if request_id else None
+    kept = stored["asked"] if stored else None
     client = await auth.client(kept["client_id"]) if kept else None
     cookie = pages.new_form_cookie(request)
     response = pages.render(

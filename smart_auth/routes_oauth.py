@@ -28,15 +28,14 @@ async def authorize_(auth: SMARTAuth, request: Request) -> Response:
         asked = authorize.read(parameters, client, audience=auth.settings.audience)
         session = await _session(auth, request)
         # A POST from another site brings no cookie (SameSite=Lax), so it always ends at the login page.
-        if session is not None and _is_fresh(asked, session, since=int(time.time())):
+        if session is not None and not asked.login_again and _is_fresh(asked, session):
             return await _finish(auth, request, asked, session)
         if asked.silent:
             raise RedirectError(asked.redirect_uri, asked.state, "login_required", "nobody is logged in")
     except RedirectError as error:
         return _redirect_error(auth, error)
-    request_id = await auth.store.put(
-        "request", asked.to_json() | {"since": int(time.time())}, lifetime_s=auth.settings.request_s
-    )
+    kept = {"asked": asked.to_json(), "sid": session.sid if session is not None else None}
+    request_id = await auth.store.put("request", kept, lifetime_s=auth.settings.request_s)
     return _redirect(f"/auth/login?request={request_id}")
 
 
@@ -46,10 +45,11 @@ async def continue_(auth: SMARTAuth, request: Request) -> Response:
     kept = await auth.store.get("request", request_id)
     if kept is None:
         raise PageError("this request is over")
-    since = kept.pop("since")
-    asked = AuthorizationRequest(**kept)
+    asked = AuthorizationRequest(**kept["asked"])
     session = await _session(auth, request)
-    if session is None or not _is_fresh(asked, session, since=since):
+    # `prompt=login` is met by another login than the one that was there when the app asked.
+    is_old = session is None or (asked.login_again and session.sid == kept["sid"])
+    if session is None or is_old or not _is_fresh(asked, session):
         return _redirect(f"/auth/login?request={request_id}")
     if await auth.store.take("request", request_id) is None:
         raise PageError("this request is over")
@@ -118,10 +118,8 @@ async def _session(auth: SMARTAuth, request: Request) -> Session | None:
     return await auth.sessions.by_login_cookie(secret) if secret else None
 
 
-def _is_fresh(asked: AuthorizationRequest, session: Session, *, since: int) -> bool:
-    """Whether the login is new enough for `prompt=login` and `max_age` (OpenID Connect Core 3.1.2.1)."""
-    if asked.login_again and session.auth_time < since:
-        return False
+def _is_fresh(asked: AuthorizationRequest, session: Session) -> bool:
+    """Whether the login is new enough for `max_age` (OpenID Connect Core 3.1.2.1)."""
     return asked.max_age is None or int(time.time()) - session.auth_time <= asked.max_age
 
 

@@ -1,0 +1,70 @@
+"""An authorization server of its own for each test: real SQLite file, real Redis, reached over ASGI."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from smart_auth import clients, routes
+from smart_auth.service import SMARTAuth
+from tests.smart_auth.flow import REDIRECT, SCOPE, Recorder, new_browser, settings_for
+
+
+@pytest.fixture(scope="session")
+def keys_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keys are made once a session (RSA takes its time)."""
+    return tmp_path_factory.mktemp("keys")
+
+
+@pytest.fixture(scope="session")
+async def redis(redis_server: Any) -> AsyncIterator[Redis]:
+    """A Redis database that nothing else uses."""
+    client = Redis.from_url(redis_server.redis_url, db=11)
+    yield client
+    await client.flushdb()
+    await client.aclose()
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    """The audit trail of a test."""
+    return Recorder()
+
+
+@pytest.fixture
+async def auth(tmp_path: Path, keys_dir: Path, redis: Redis, recorder: Recorder) -> AsyncIterator[SMARTAuth]:
+    """A started server with one public, trusted client named `demo-app`."""
+    await redis.flushdb()
+    settings = settings_for(tmp_path, "unix:///unused", keys_dir=keys_dir)
+    service = SMARTAuth(settings, redis=redis, on_event=recorder)
+    await service.start()
+    clients.register(
+        service.database,
+        "demo-app",
+        kind="public",
+        name="Demo",
+        scope=SCOPE,
+        redirect_uris=[REDIRECT],
+        trusted=True,
+    )
+    service.feed.refresh()
+    yield service
+    await service.stop()
+
+
+@pytest.fixture
+def app(auth: SMARTAuth) -> Starlette:
+    """The routes as the facade mounts them."""
+    return Starlette(routes=[Mount("/auth", routes=routes.build(auth))])
+
+
+@pytest.fixture
+async def browser(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
+    """A browser: keeps cookies, does not follow redirects by itself."""
+    async with new_browser(app) as client:
+        yield client

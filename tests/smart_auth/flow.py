@@ -1,0 +1,164 @@
+"""What the tests of the authorization server share: a browser, a person, the walk through the code flow."""
+
+import base64
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+from starlette.applications import Starlette
+
+from smart_auth import users
+from smart_auth.service import SMARTAuth
+from smart_auth.settings import SMARTAuthSettings
+
+ORIGIN = "http://localhost:8080"
+AUDIENCE = f"{ORIGIN}/fhir"
+REDIRECT = "http://127.0.0.1:9999/callback"
+PASSWORD = "correct horse battery staple"
+SCOPE = "openid fhirUser offline_access user/*.cruds patient/*.rs launch/patient"
+
+
+@dataclass
+class Recorder:
+    """Keeps what would go to the audit trail."""
+
+    events: list[tuple[str, str | None, str | None, str, str | None]] = field(default_factory=list)
+
+    def __call__(
+        self, kind: str, user: str | None, client: str | None, outcome: str, address: str | None
+    ) -> None:
+        self.events.append((kind, user, client, outcome, address))
+
+    def kinds(self) -> list[tuple[str, str]]:
+        """(kind, outcome) in order."""
+        return [(event[0], event[3]) for event in self.events]
+
+
+def settings_for(directory: Path, redis_url: str, **changes: Any) -> SMARTAuthSettings:
+    """Settings of a server that keeps everything in one directory."""
+    values: dict[str, Any] = {
+        "database_url": f"sqlite:///{directory}/smart_auth.db",
+        "issuer": f"{ORIGIN}/auth",
+        "audience": AUDIENCE,
+        "keys_dir": directory / "keys",
+        "redis_url": redis_url,
+    }
+    return SMARTAuthSettings(**(values | changes))
+
+
+def new_browser(app: Starlette) -> httpx.AsyncClient:
+    """Another browser."""
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app),
+        base_url=ORIGIN,
+        headers={"Accept-Language": "en", "X-Real-IP": "192.0.2.1"},
+    )
+
+
+def new_user(auth: SMARTAuth, username: str, role: str, **options: Any) -> str:
+    """A user with PASSWORD; returns the id."""
+    if role == "patient":
+        options.setdefault("fhir_user", "Patient/own")
+    if role == "external":
+        options.setdefault("organization", "partner")
+    invitation = users.create(auth.database, username, role, **options)
+    users.accept(auth.database, invitation.code, PASSWORD, length=12)
+    auth.feed.refresh()
+    return invitation.user.id
+
+
+def csrf_of(page: httpx.Response) -> str:
+    """The hidden CSRF value of a page."""
+    match = re.search(r'name="csrf" value="([^"]+)"', page.text)
+    assert match, page.text
+    return match[1]
+
+
+async def log_in(browser: httpx.AsyncClient, username: str, password: str = PASSWORD) -> httpx.Response:
+    """Log in by the page, without an app."""
+    page = await browser.get("/auth/login")
+    form = {"csrf": csrf_of(page), "username": username, "password": password}
+    return await browser.post("/auth/login", data=form, headers={"Origin": ORIGIN})
+
+
+@dataclass
+class Flow:
+    """One walk through the code flow; fields can be changed to attack it."""
+
+    browser: httpx.AsyncClient
+    client_id: str = "demo-app"
+    verifier: str = field(default_factory=lambda: secrets.token_urlsafe(48))
+    parameters: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha256(self.verifier.encode()).digest()
+        self.parameters = {
+            "response_type": "code",
+            "client_id": self.client_id,
+            "redirect_uri": REDIRECT,
+            "scope": "openid fhirUser offline_access user/*.cruds",
+            "state": "a-state",
+            "aud": AUDIENCE,
+            "nonce": "a-nonce",
+            "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
+            "code_challenge_method": "S256",
+        } | self.parameters
+
+    async def authorize(self) -> httpx.Response:
+        """The first request."""
+        return await self.browser.get("/auth/authorize", params=self.parameters)
+
+    async def answer(self, username: str, password: str = PASSWORD) -> dict[str, str]:
+        """Walk until the app is called back; its query."""
+        page = await self.authorize()
+        for _ in range(8):
+            if page.has_redirect_location:
+                target = page.headers["location"]
+                if target.startswith(self.parameters["redirect_uri"]):
+                    return {name: values[0] for name, values in parse_qs(urlsplit(target).query).items()}
+                page = await self.browser.get(target)
+                continue
+            assert page.status_code == 200, page.text
+            request_id = re.search(r'name="request" value="([^"]*)"', page.text)
+            form = {
+                "csrf": csrf_of(page),
+                "request": request_id[1] if request_id else "",
+                "username": username,
+                "password": password,
+            }
+            page = await self.browser.post("/auth/login", data=form, headers={"Origin": ORIGIN})
+        raise AssertionError("too many pages")
+
+    async def redeem(self, code: str, **changes: str) -> httpx.Response:
+        """The token request."""
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": self.parameters["redirect_uri"],
+            "client_id": self.client_id,
+            "code_verifier": self.verifier,
+        }
+        return await self.browser.post("/auth/token", data=form | changes)
+
+    async def tokens(self, username: str) -> dict[str, Any]:
+        """The whole walk."""
+        answer = await self.answer(username)
+        response = await self.redeem(answer["code"])
+        assert response.status_code == 200, response.text
+        body: dict[str, Any] = response.json()
+        return body
+
+    async def refresh(self, token: str, **changes: str) -> httpx.Response:
+        """A refresh."""
+        form = {"grant_type": "refresh_token", "refresh_token": token, "client_id": self.client_id}
+        return await self.browser.post("/auth/token", data=form | changes)
+
+
+def bearer(token: dict[str, Any]) -> dict[str, str]:
+    """The header of an access token."""
+    return {"Authorization": f"Bearer {token['access_token']}"}
