@@ -15,6 +15,7 @@ from deploy import credentials, environment, programs
 from deploy.errors import DeployError
 from deploy.settings import ROOT, Settings
 from deploy.setup.viewer import VIEWER
+from facade.catalogue import CATALOGUE
 
 TEMPLATES = {
     "redis.conf": "redis/redis.conf.j2",
@@ -51,25 +52,8 @@ FOLDERS = (
 LONGEST_VAR = 80
 """A unix socket's path has at most 107 bytes (unix(7)); ours add up to 25."""
 
-OUTCOMES = (
-    # status, FHIR issue type, product code, English, Korean
-    (
-        404,
-        "not-found",
-        "ERR_201",
-        "The resource does not exist or is not visible.",
-        "리소스가 없거나 볼 수 없습니다.",
-    ),
-    (413, "too-long", "ERR_101", "The request is larger than allowed.", "요청이 허용된 크기를 넘었습니다."),
-    (429, "throttled", "ERR_401", "Too many requests.", "요청이 너무 많습니다."),
-    (
-        503,
-        "transient",
-        "ERR_501",
-        "The service is not available at the moment.",
-        "지금은 서비스를 사용할 수 없습니다.",
-    ),
-)
+OUTCOMES = ("ERR_201", "ERR_104", "ERR_407", "ERR_501")
+"""What nginx answers by itself, from the facade's own table: the two cannot be told apart by their body."""
 AUTH_ERRORS = {413: "invalid_request", 429: "temporarily_unavailable", 503: "temporarily_unavailable"}
 
 
@@ -122,7 +106,7 @@ def _values(settings: Settings, secrets: Mapping[str, str]) -> dict[str, Any]:
             "dicomweb": settings.rate_dicomweb,
             "auth": settings.rate_auth,
         },
-        "outcomes": OUTCOMES,
+        "outcomes": [(CATALOGUE[code], code) for code in OUTCOMES],
         "auth_errors": AUTH_ERRORS,
         "limit": lambda zone: _limit(settings, zone),
         "errors": _errors,

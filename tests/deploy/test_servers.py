@@ -9,6 +9,8 @@ import httpx
 import pytest
 import redis
 
+from facade.catalogue import CATALOGUE
+from facade.outcome import MEDIA_TYPE, SYSTEM
 from tests.servers.stack import Stack, processes_of
 
 pytestmark = pytest.mark.server
@@ -110,9 +112,14 @@ def test_a_facade_that_is_away_is_answered_as_an_outcome(infrastructure: Stack) 
     answer = httpx.get(f"{base}/fhir/Patient?name=never-in-a-log", headers={"Accept-Language": "ko"})
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "5"
-    issue = answer.json()["issue"][0]
-    assert issue["details"]["text"] == "지금은 서비스를 사용할 수 없습니다."
-    assert issue["diagnostics"] == answer.headers["X-Request-ID"]
+    outcome = answer.json()
+    assert outcome["issue"][0].pop("diagnostics") == answer.headers["X-Request-ID"]
+    entry = CATALOGUE["ERR_501"]
+    coding = [{"system": SYSTEM, "code": "ERR_501"}]
+    details = {"coding": coding, "text": entry.korean}
+    issue = {"severity": "error", "code": entry.issue, "details": details}
+    assert outcome == {"resourceType": "OperationOutcome", "issue": [issue]}
+    assert answer.headers["Content-Type"] == MEDIA_TYPE
     assert httpx.post(f"{base}/auth/token").json()["error"] == "temporarily_unavailable"
     assert "never-in-a-log" not in infrastructure.log("nginx")
     if "facade" in infrastructure._started:
