@@ -51,11 +51,18 @@ class SelectionError(InferenceError):
         super().__init__(reason)
 
 
-class GeometryError(InferenceError):
-    """The volumes of a study do not lie on one regular grid."""
+class HeaderError(InferenceError):
+    """A series is no stack of slices with a position, an orientation and a spacing each."""
 
-    code = "series-geometry"
-    sentence = "The series of the study do not share one regular grid."
+    code = "series-header"
+    sentence = "A series of the study has no usable geometry."
+
+
+class GridError(InferenceError):
+    """The volumes of a study do not lie on one grid."""
+
+    code = "series-grid"
+    sentence = "The series of the study do not share one grid."
 
 
 # --- the result

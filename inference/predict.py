@@ -1,4 +1,4 @@
-"""Owns the way from volumes to labels: orientation, the network's pass, painting of labels, confidence.
+"""Owns the way from volumes to labels: the network's pass, painting of labels, confidence.
 
 The arithmetic is chosen by a timed probe (bfloat16 is twice as fast where the CPU has it and 60 times slower
 where it has not, measured on two machines), is the same for every study of a process, and is named in the
@@ -10,17 +10,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from imaging.volume import Volume
 from inference.bundle import Bundle
-from inference.errors import GeometryError
-
-if TYPE_CHECKING:
-    from imaging.volume import Volume
+from inference.errors import GridError
 
 PROBE_EXTENT = 48
 """Voxels per axis of the probe window: 0.02 s where it is fast, under 2 s where bfloat16 is emulated."""
@@ -77,9 +75,10 @@ def predict(bundle: Bundle, volumes: Mapping[str, Volume]) -> Prediction:
     dtype = _chosen[key]
     ordered = [volumes[role] for role in bundle.roles]
     _check_grid(ordered)
-    turn = Orientation.of(ordered[0].affine)
-    channels = [turn.to_ras(v.array) for v in ordered]
-    prepared = bundle.preprocessing.prepare(channels, turn.spacing_mm(ordered[0].affine))
+    channels = [_to_ras(v.array) for v in ordered]
+    # Volumes have their axes near the patient's; the few degrees in between are what training saw as
+    # rotation.
+    prepared = bundle.preprocessing.prepare(channels, tuple(reversed(ordered[0].spacing_mm)))
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype is torch.bfloat16):
         started = time.perf_counter()
         answer = bundle.inferer(prepared.image, bundle.network)
@@ -89,7 +88,7 @@ def predict(bundle: Bundle, volumes: Mapping[str, Volume]) -> Prediction:
     labels, voxels, confidence = _paint(bundle, probability.numpy())
     full = np.zeros(channels[0].shape, np.uint8)
     full[prepared.box] = labels
-    return Prediction(turn.from_ras(full), voxels, confidence, _name(dtype), network_s)
+    return Prediction(_from_ras(full), voxels, confidence, _name(dtype), network_s)
 
 
 def _paint(
@@ -123,48 +122,19 @@ def expected_dice(probability: npt.NDArray[np.float32], mask: npt.NDArray[np.boo
     return 2 * float(probability[mask].sum(dtype=np.float64)) / total if total else 1.0
 
 
-@dataclass(frozen=True)
-class Orientation:
-    """How the axes of a volume (z, y, x; affine to LPS) go to (X, Y, Z) in RAS: a permutation and flips, no
-    sampling."""
+def _to_ras(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """A view (X, Y, Z) in RAS of a volume (z, y, x) whose axes run to the left, the back and the head."""
+    return array[:, ::-1, ::-1].transpose(2, 1, 0)
 
-    order: tuple[int, int, int]
-    flips: tuple[int, ...]
 
-    @staticmethod
-    def of(affine: npt.NDArray[np.float64]) -> Orientation:
-        """The nearest orientation; columns 0, 1, 2 of `affine` belong to x, y, z, that is to array axes 2, 1,
-        0."""
-        direction = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-        strongest = np.abs(direction).argmax(axis=1)
-        if sorted(strongest.tolist()) != [0, 1, 2]:
-            raise GeometryError("the slices are too oblique to be assigned to the axes of the body")
-        signs = (
-            np.array([-1.0, -1.0, 1.0]) * direction[[0, 1, 2], strongest]
-        )  # LPS to RAS turns x and y round
-        order = tuple(2 - int(c) for c in strongest)
-        return Orientation((order[0], order[1], order[2]), tuple(i for i in range(3) if signs[i] < 0))
-
-    def spacing_mm(self, affine: npt.NDArray[np.float64]) -> tuple[float, ...]:
-        """Voxel size along X, Y, Z."""
-        size = np.linalg.norm(affine[:3, :3], axis=0)
-        return tuple(float(size[2 - axis]) for axis in self.order)
-
-    def to_ras(self, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        """A view with axes X, Y, Z in RAS."""
-        return np.flip(array.transpose(self.order), self.flips)
-
-    def from_ras(self, array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Back to (z, y, x), as a contiguous array."""
-        back = np.flip(array, self.flips).transpose(np.argsort(self.order))
-        return np.ascontiguousarray(back)
+def _from_ras(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The way back, as a contiguous array."""
+    return np.ascontiguousarray(array.transpose(2, 1, 0)[:, ::-1, ::-1])
 
 
 def _check_grid(volumes: list[Volume]) -> None:
-    first = volumes[0]
-    for other in volumes[1:]:
-        if other.array.shape != first.array.shape or not np.allclose(other.affine, first.affine, atol=0.5):
-            raise GeometryError("the volumes do not lie on one grid")
+    if not all(volumes[0].same_grid(other, tolerance_mm=0.5) for other in volumes[1:]):
+        raise GridError()
 
 
 def _timed(network: torch.nn.Module, window: torch.Tensor, dtype: torch.dtype) -> float:

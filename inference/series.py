@@ -6,14 +6,35 @@ series, because a grid is only known from every slice's position.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from pydicom import Dataset
+from pydicom.datadict import tag_for_keyword
 
-from inference.errors import GeometryError
+from inference.errors import HeaderError
+
+_KEYWORDS = (
+    "SeriesInstanceUID",
+    "StudyInstanceUID",
+    "PatientID",
+    "FrameOfReferenceUID",
+    "Modality",
+    "SeriesDescription",
+    "ProtocolName",
+    "ContrastBolusAgent",
+    "EchoTime",
+    "RepetitionTime",
+    "InversionTime",
+    "Rows",
+    "Columns",
+    "PixelSpacing",
+    "ImageOrientationPatient",
+    "ImagePositionPatient",
+)
+_TAGS = frozenset(f"{tag_for_keyword(keyword) or 0:08X}" for keyword in _KEYWORDS)
 
 Vector = tuple[float, float, float]
 
@@ -43,17 +64,35 @@ class SeriesHeader:
     last: Vector
 
 
+def series_headers(metadata: Iterable[Mapping[str, Any]]) -> list[SeriesHeader]:
+    """Headers of a study's series from its instances in the DICOM JSON model (PS3.18 F), in the order of
+    their UIDs. What is no stack of slices (a SEG, a localizer without geometry) is left out: no rule could
+    take it.
+    """
+    series: dict[str, list[Dataset]] = {}
+    for instance in metadata:
+        dataset = Dataset.from_json({k: v for k, v in instance.items() if k in _TAGS})
+        series.setdefault(str(dataset.SeriesInstanceUID), []).append(dataset)
+    headers = []
+    for _, instances in sorted(series.items()):
+        try:
+            headers.append(series_header(instances))
+        except HeaderError:
+            continue
+    return headers
+
+
 def series_header(instances: Sequence[Dataset]) -> SeriesHeader:
-    """Header of one series; GeometryError when it is no stack of single-frame slices with a position each."""
+    """Header of one series; HeaderError when it is no stack of single-frame slices with a position each."""
     one = instances[0]
     try:
         orientation = tuple(float(v) for v in one.ImageOrientationPatient)
         spacing = tuple(float(v) for v in one.PixelSpacing)
         places = np.array([[float(v) for v in i.ImagePositionPatient] for i in instances])
     except (AttributeError, TypeError, ValueError) as error:
-        raise GeometryError("an instance has no position, orientation or spacing") from error
+        raise HeaderError("an instance has no position, orientation or spacing") from error
     if len(orientation) != 6 or len(spacing) != 2 or places.shape != (len(instances), 3):
-        raise GeometryError("an instance has an incomplete position, orientation or spacing")
+        raise HeaderError("an instance has an incomplete position, orientation or spacing")
     along = places @ np.cross(orientation[:3], orientation[3:])
     first, last = places[int(along.argmin())], places[int(along.argmax())]
     return SeriesHeader(

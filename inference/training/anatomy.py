@@ -48,17 +48,12 @@ def _load(name: str) -> FloatArray:
 
 @lru_cache(maxsize=1)
 def anatomy() -> Anatomy:
-    """Load and derive the maps once per process (about 5 s)."""
+    """Load and derive the maps once per process (about 2 s)."""
     from scipy import ndimage  # type: ignore[import-untyped]  # comes with nilearn
 
     t1, grey, white = (_load(name) for name in ("t1", "gm", "wm"))
     brain = (t1 > 0) | (grey + white > 0.5)
-    # Two template voxels of margin would not be enough to close sulci at the lower border: extend it
-    # downwards.
-    padded = np.pad(brain, ((16, 16), (16, 16), (16, 16)), mode="edge")
-    outside = ndimage.distance_transform_edt(~padded)
-    closed = ndimage.distance_transform_edt(outside < 8.0) > 8.0
-    distance = ndimage.distance_transform_edt(~closed)[16:-16, 16:-16, 16:-16].astype(np.float32)
+    distance = _distance_outside(brain)
     csf = np.clip((distance <= 0) - grey - white, 0.0, 1.0).astype(np.float32)
     inner = ndimage.binary_erosion(brain, iterations=2)
     classes = np.stack([grey[inner], white[inner], csf[inner]], axis=1)
@@ -66,3 +61,20 @@ def anatomy() -> Anatomy:
     texture = np.zeros_like(t1)
     texture[inner] = np.clip((t1[inner] - classes @ weights) / weights[1], -0.25, 0.25)
     return Anatomy(np.stack([grey, white, csf, texture, np.minimum(distance, 40.0)]).astype(np.float32))
+
+
+def _distance_outside(brain: npt.NDArray[np.bool_]) -> FloatArray:
+    """Distance (mm) to the brain with its sulci closed, found on every second voxel: an eighth of the
+    work."""
+    from scipy import ndimage
+
+    half = brain[::2, ::2, ::2]
+    # The template ends at the brain stem: its lowest slice goes on downwards, so that no skull closes it
+    # there.
+    padded = np.pad(half, 8, mode="edge")
+    outside = ndimage.distance_transform_edt(~padded)
+    closed = ndimage.distance_transform_edt(outside < 4.0) > 4.0
+    distance = 2 * ndimage.distance_transform_edt(~closed)[8:-8, 8:-8, 8:-8]
+    index = np.meshgrid(*(np.arange(n) / 2 for n in brain.shape), indexing="ij", sparse=False)
+    full = ndimage.map_coordinates(distance, index, order=1, mode="nearest")
+    return np.asarray(full, dtype=np.float32)

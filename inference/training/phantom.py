@@ -11,7 +11,10 @@ clinical use.
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +22,7 @@ import torch
 from torch.nn import functional
 
 from inference.training.anatomy import BRAIN_CENTRE, anatomy
+from inference.training.dicom import Identity, study_uid, write_series
 
 ROLES = ("t1", "t1c", "t2", "flair")
 OEDEMA, NECROSIS, ENHANCING = 1, 2, 3
@@ -213,7 +217,8 @@ class Phantom:
         """Bias field (one of the coil, a little per series), Rician noise and the gain of each series."""
         fields = _sample_cube(self._bias, points, 130.0)
         images = images * torch.exp(fields[4] + 0.4 * fields[:4])
-        generator = torch.Generator().manual_seed(self.seed * 7919 + images.numel())
+        place = zlib.crc32(points[0, 0, 0].numpy().tobytes() + str(images.shape).encode())
+        generator = torch.Generator().manual_seed(self.seed * 2**32 + place)
         noise = torch.randn((2, *images.shape), generator=generator) * self._noise
         return torch.hypot(images + noise[0], noise[1]) * torch.from_numpy(self.gains)[:, None, None, None]
 
@@ -228,3 +233,59 @@ def _rotation(degrees: npt.ArrayLike) -> npt.NDArray[np.float32]:
         turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
         matrix = turn @ matrix
     return matrix.astype(np.float32)
+
+
+def render_slabs(phantom: Phantom, shape: tuple[int, int, int], thickness: int = 16) -> Rendered:
+    """The whole field of view (X, Y, Z), rendered in slabs along z: a third of the time and a tenth of the
+    memory, because the slabs stay in the caches."""
+    spacing = tuple(f / n for f, n in zip(FOV_MM, shape, strict=True))
+    corner = tuple(-s * (n - 1) / 2 for s, n in zip(spacing, shape, strict=True))
+    images = torch.empty((len(ROLES), *shape))
+    labels = torch.empty(shape, dtype=torch.uint8)
+    for first in range(0, shape[2], thickness):
+        last = min(first + thickness, shape[2])
+        part = phantom.render(
+            (shape[0], shape[1], last - first),
+            spacing=(spacing[0], spacing[1], spacing[2]),
+            origin=(corner[0], corner[1], corner[2] + first * spacing[2]),
+        )
+        images[..., first:last], labels[..., first:last] = part.images, part.labels
+    return Rendered(images, labels)
+
+
+def write_study(
+    directory: Path,
+    seed: int,
+    *,
+    patient_id: str,
+    patient_name: str,
+    birth_date: str,
+    sex: str,
+    accession: str = "",
+    issuer: str = "",
+    study_date: str = "20260105",
+    shape: tuple[int, int, int] = (155, 240, 240),
+    roles: Sequence[str] = ROLES,
+) -> Path:
+    """Write one series of .dcm files per role into `directory` and the truth beside them; return the truth's
+    path.
+
+    `shape` is (slices, rows, columns) and always covers 155 x 240 x 240 mm. `roles` may leave one out or name
+    one twice, to make studies that must be refused. The truth (truth.npz) has `labels` (z, y, x) uint8 in the
+    pixels' grid, z from the lowest slice upwards, `affine` (x, y, z voxel to LPS mm) and `study_uid`.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    identity = Identity(patient_id, patient_name, birth_date, sex, accession, issuer, study_date)
+    rendered = render_slabs(Phantom(seed), (shape[2], shape[1], shape[0]))
+    spacing = tuple(f / n for f, n in zip(reversed(FOV_MM), shape, strict=True))
+    for number, role in enumerate(roles, start=1):
+        # RAS to LPS turns x and y round; DICOM's pixels run x fastest.
+        image = rendered.images[ROLES.index(role)].flip(0, 1).permute(2, 1, 0).numpy()
+        stored = np.clip(np.rint(image), 0, 4095).astype(np.uint16)
+        write_series(directory, role, number, stored, spacing, identity, seed)
+    affine = np.diag([spacing[2], spacing[1], spacing[0], 1.0])
+    affine[:3, 3] = [-s * (n - 1) / 2 for s, n in zip(reversed(spacing), reversed(shape), strict=True)]
+    truth = directory / "truth.npz"
+    labels = np.ascontiguousarray(rendered.labels.flip(0, 1).permute(2, 1, 0).numpy())
+    np.savez_compressed(truth, labels=labels, affine=affine, study_uid=str(study_uid(seed, identity)))
+    return truth
