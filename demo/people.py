@@ -64,7 +64,7 @@ def first_administrator(run: Run) -> str:
         person = {"username": "administrator", "password": password()}
         with httpx.Client(timeout=60, follow_redirects=True) as browser:
             page = browser.get(f"{run.base_url}/auth/setup")
-            submit(browser, page, run.base_url, code=code, repeat=person["password"], **person)
+            submit(browser, page, run.base_url, code=code, password_again=person["password"], **person)
         people["admin"] = person
     session = run.as_("admin")
     return f"{people['admin']['username']} signed in, scope {session.token['scope']}"
@@ -95,7 +95,7 @@ def _invite(run: Run, role: str, username: str, fhir_user: str | None, **more: A
     secret = password()
     with httpx.Client(timeout=60, follow_redirects=True) as browser:
         page = browser.get(answer.json()["invitation"])
-        submit(browser, page, run.base_url, password=secret, repeat=secret)
+        submit(browser, page, run.base_url, password=secret, password_again=secret)
     run.facts["people"][role] = {"username": username, "password": secret, "fhirUser": fhir_user}
 
 

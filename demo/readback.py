@@ -57,7 +57,7 @@ def segmentation(run: Run) -> str:
 
 
 def _environment(run: Run, program: str) -> dict[str, str]:
-    lines = (run.var / "etc" / f"{program}.env").read_text().splitlines()
+    lines = (run.var / "etc" / "env" / f"{program}.env").read_text().splitlines()
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
     return {name: value.strip("'\"") for name, _, value in pairs}
 
