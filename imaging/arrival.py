@@ -49,10 +49,11 @@ async def look(index: Index, orthanc: OrthancClient, children: Children, orthanc
         return None
     upload = index.upload(orthanc_id)
     origin = await orthanc.origin(orthanc_id)
-    if upload is not None and origin.protocol == "RestApi":
-        # `pixels` read these very bytes before it stored them; Orthanc would have refused to overwrite others.
+    if upload is not None and await orthanc.md5(orthanc_id) == upload.file_md5:
+        # `pixels` read these very bytes before it stored them.
         inspection = Inspection.from_json(upload.inspection)
     else:
+        upload = None
         inspection = await children.inspect(await orthanc.file(orthanc_id))
     own, result_key = index.announced(inspection.sop_uid, inspection.digest)
     return Arrival(inspection, origin, upload, own, result_key, time.time())

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from imaging import pixels, read
+from imaging import pixels, read, volumes
 from imaging.errors import DICOMError
 from imaging.frames import EXPLICIT_LE
 from imaging.transcode import transcode
@@ -27,6 +27,8 @@ def run(header: dict[str, Any], parts: list[bytes]) -> Result:
             return _frames(parts[0], header["frames"])
         case "encoded-frames":
             return _encoded_frames(parts[0], header["frames"])
+        case "volume":
+            return volumes.reply(parts)
         case task:
             raise DICOMError(f"There is no task {task!r}.")
 

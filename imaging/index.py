@@ -122,11 +122,15 @@ class QuarantineRow:
 
 @dataclass(frozen=True)
 class UploadRow:
-    """Who sent an instance through the facade, and what `pixels` read in it (an Inspection as JSON)."""
+    """Who sent an instance through the facade, and what `pixels` read in it (an Inspection as JSON).
+
+    `file_md5` tells whether Orthanc really has that file: it may have kept another one that came first.
+    """
 
     orthanc_id: str
     sop_uid: str
     digest: str
+    file_md5: str
     uploader: str
     organization: str | None
     staff: bool

@@ -33,7 +33,8 @@ SCHEMA = (
         received_at REAL NOT NULL
     ) STRICT""",
     """CREATE TABLE IF NOT EXISTS uploads (
-        orthanc_id TEXT PRIMARY KEY, sop_uid TEXT NOT NULL, digest TEXT NOT NULL, uploader TEXT NOT NULL,
+        orthanc_id TEXT PRIMARY KEY, sop_uid TEXT NOT NULL, digest TEXT NOT NULL,
+        file_md5 TEXT NOT NULL, uploader TEXT NOT NULL,
         organization TEXT, staff INTEGER NOT NULL, address TEXT NOT NULL, request_id TEXT NOT NULL,
         inspection TEXT NOT NULL, at REAL NOT NULL
     ) STRICT""",

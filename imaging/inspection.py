@@ -27,6 +27,7 @@ class Inspection:
     transfer_syntax: str
     orthanc_id: str
     digest: str
+    file_md5: str
     size_bytes: int
     tags: IdentityTags
     has_pixels: bool = False

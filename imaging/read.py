@@ -78,6 +78,7 @@ def _inspect(data: bytes) -> Inspection:
             uids["SOPInstanceUID"],
         ),
         digest=digest,
+        file_md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
         size_bytes=len(data),
         tags=_identity(dataset),
         has_pixels=has_pixels,

@@ -142,6 +142,7 @@ def _upload(found: Inspection, request: dict[str, Any]) -> UploadRow:
         orthanc_id=found.orthanc_id,
         sop_uid=found.sop_uid,
         digest=found.digest,
+        file_md5=found.file_md5,
         uploader=request["uploader"],
         organization=request.get("organization"),
         staff=bool(request["staff"]),

@@ -50,7 +50,7 @@ class Volume:
     source_flips: tuple[bool, bool, bool]
 
     def in_source_order(self, values: Array) -> Array:
-        """An array on this volume's grid as (slice, row, column) of the source, slice i being `sop_uids[i]`."""
+        """An array on this grid as (slice, row, column) of the source, slice i being `sop_uids[i]`."""
         flipped = np.flip(values, _set(self.source_flips))
         return np.ascontiguousarray(np.transpose(flipped, np.argsort(self.source_axes)))
 

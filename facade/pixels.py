@@ -1,0 +1,94 @@
+"""Clients of the product's own processes: `pixels` on its unix socket, and the receiver that wakes ingest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from facade.errors import BadRequestError, DependencyError
+
+_LOG = logging.getLogger(__name__)
+# One upload may hold thousands of instances; each is read and stored.
+_TIMEOUT = httpx.Timeout(600, connect=5)
+
+
+class Pixels:
+    """The pixels process. An async context manager; a connection on a unix socket costs next to nothing."""
+
+    def __init__(self, socket: Path, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._client = httpx.AsyncClient(
+            base_url="http://pixels",
+            transport=transport or httpx.AsyncHTTPTransport(uds=str(socket)),
+            timeout=_TIMEOUT,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._client.__aexit__(kind, error, trace)
+
+    async def inspect(self, name: str, content_type: str) -> list[dict[str, Any]]:
+        """What lies in each part of a spooled upload. BadRequestError if it is not complete multipart."""
+        return await self._parts("/stow/inspect", {"name": name, "content_type": content_type})
+
+    async def store(
+        self, name: str, parts: Sequence[dict[str, int]], about: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        """Store these parts of it; `about` says who sent them."""
+        return await self._parts("/stow/store", {"name": name, "parts": list(parts), **about})
+
+    async def instances(self, orthanc_ids: Sequence[str]) -> tuple[str, AsyncIterator[bytes]]:
+        """Whole instances as multipart: the media type and the body as it comes."""
+        request = self._client.build_request("POST", "/multipart", json={"instances": list(orthanc_ids)})
+        try:
+            response = await self._client.send(request, stream=True)
+        except httpx.TransportError as error:
+            raise DependencyError("pixels") from error
+        if response.status_code != 200:
+            await response.aclose()
+            raise DependencyError("pixels")
+
+        async def body() -> AsyncIterator[bytes]:
+            try:
+                async for chunk in response.aiter_raw():
+                    yield chunk
+            finally:
+                await response.aclose()
+
+        return response.headers["content-type"], body()
+
+    async def _parts(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+        try:
+            response = await self._client.post(path, json=body)
+        except httpx.TransportError as error:
+            raise DependencyError("pixels") from error
+        if response.status_code == 400:
+            raise BadRequestError("multipart/related")
+        if response.status_code != 200:
+            raise DependencyError("pixels")
+        parts: list[dict[str, Any]] = response.json()["parts"]
+        return parts
+
+
+async def wake_ingest(
+    receiver_url: str, secret: str, *, transport: httpx.AsyncBaseTransport | None = None
+) -> None:
+    """Tell ingest that something new lies in Orthanc. It looks by itself too, so a failure is logged only."""
+    try:
+        async with httpx.AsyncClient(timeout=2, transport=transport, trust_env=False) as client:
+            response = await client.post(f"{receiver_url}/wake", headers={"X-NeuroNova-Secret": secret})
+            response.raise_for_status()
+    except httpx.HTTPError as error:
+        _LOG.warning("ingest was not woken", extra={"error": type(error).__name__})
