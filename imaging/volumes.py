@@ -1,4 +1,4 @@
-"""Reads a volume in a child: the parent, which has secrets, gets numbers only (imaging.child, imaging.volume)."""
+"""Reads a volume in a child (imaging.child): the parent, which has secrets, gets numbers only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def read_volume(children: Children, instances: Sequence[bytes]) -> Volume:
     reply = await children.call("volume", {}, *instances)
     about = reply.header
     return Volume(
-        array=np.frombuffer(reply.parts[0], "<f4").reshape(about["shape"]),
+        array=np.frombuffer(reply.parts[0], "<f4").reshape(about["shape"]).copy(),  # writable
         spacing_mm=(about["spacing_mm"][0], about["spacing_mm"][1], about["spacing_mm"][2]),
         affine=np.array(about["affine"], dtype=np.float64),
         frame_of_reference_uid=about["frame_of_reference_uid"],
@@ -32,7 +32,7 @@ async def read_volume(children: Children, instances: Sequence[bytes]) -> Volume:
 
 
 def reply(instances: Sequence[bytes]) -> tuple[dict[str, Any], list[bytes]]:
-    """The child's side: everything of the volume but its array as JSON, the array as little-endian float32."""
+    """The child's side: the array as little-endian float32, everything else of the volume as JSON."""
     from imaging.volume import volume
 
     found = volume(instances)
