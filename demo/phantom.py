@@ -1,0 +1,96 @@
+"""The held-out phantom of the demo as a DICOM study, and its truth.
+
+Seeds from 900,000 on are never used in training (`inference.training`).
+"""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import highdicom
+import numpy as np
+import pydicom
+
+from demo.run import Run, require
+from inference.training.phantom import write_study
+
+SHAPES = {"native": (155, 240, 240), "small": (40, 96, 96)}
+"""(slices, rows, columns); both cover the same field of view of 155 x 240 x 240 mm."""
+
+REGIONS = {"tumour core": (1, 3), "whole tumour": (1, 2, 3), "enhancing tumour": (3,)}
+
+
+@dataclass(frozen=True)
+class Study:
+    """The files of one study by series, in slice order, and where the truth lies."""
+
+    study_uid: str
+    series: dict[str, list[Path]]
+    truth: Path
+
+    @property
+    def files(self) -> list[Path]:
+        """Every instance."""
+        return [file for files in self.series.values() for file in files]
+
+
+def make_study(run: Run, patient: dict[str, Any], accession: str, *, seed: int, size: str) -> Study:
+    """Render the phantom for this patient and order and write it under VAR/demo."""
+    folder = run.var / "demo" / f"run-{run.facts['serial']:03d}" / accession
+    name = patient["name"][0]
+    truth = write_study(
+        folder,
+        seed,
+        patient_id=patient["identifier"][0]["value"],
+        patient_name=f"{name['family']}^{name['given'][0]}",
+        birth_date=patient["birthDate"].replace("-", ""),
+        sex={"female": "F", "male": "M"}[patient["gender"]],
+        accession=accession,
+        shape=SHAPES[size],
+    )
+    series: dict[str, list[Path]] = {}
+    for file in sorted(folder.glob("*.dcm")):
+        series.setdefault(file.name.rsplit("_", 1)[0], []).append(file)
+    with np.load(truth) as stored:
+        study_uid = str(stored["study_uid"])
+    return Study(study_uid, series, truth)
+
+
+def _parts(content_type: str, body: bytes) -> list[bytes]:
+    """The parts of a multipart answer (PS3.18 8.6.1)."""
+    head = f"Content-Type: {content_type}\r\n\r\n".encode()
+    message = email.message_from_bytes(head + body, policy=email.policy.HTTP)
+    return [bytes(part.get_payload(decode=True) or b"") for part in message.iter_parts()]
+
+
+def dice_of_segmentation(run: Run, study_uid: str, series_uid: str) -> dict[str, float]:
+    """Retrieve the SEG as the doctor and compare each segment with the truth, voxel by voxel."""
+    answer = run.as_("doctor").request(
+        "GET",
+        f"/dicom-web/studies/{study_uid}/series/{series_uid}",
+        headers={"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'},
+    )
+    require(answer.status_code == 200, f"the SEG series answered {answer.status_code}")
+    parts = _parts(answer.headers["content-type"], answer.content)
+    require(len(parts) == 1, f"{len(parts)} SEG instances")
+    segmentation = highdicom.seg.Segmentation.from_dataset(pydicom.dcmread(io.BytesIO(parts[0])))
+    with np.load(run.live["study"].truth) as truth:
+        labels, affine = truth["labels"], truth["affine"]
+    scores = {}
+    for number in segmentation.segment_numbers:
+        label = segmentation.get_segment_description(number).segment_label
+        region = next(region for region in REGIONS if region.split()[0] in label.lower())
+        volume = segmentation.get_volume(segment_numbers=[number], combine_segments=False)
+        found = np.zeros(labels.shape, bool)
+        voxels = np.argwhere(volume.array[..., 0] > 0)
+        points = np.c_[voxels, np.ones(len(voxels))] @ (np.linalg.inv(affine) @ volume.affine).T
+        x, y, z = np.rint(points[:, :3]).astype(int).T
+        found[z, y, x] = True
+        expected = np.isin(labels, REGIONS[region])
+        scores[region] = float(2 * (found & expected).sum() / max(found.sum() + expected.sum(), 1))
+    return scores
