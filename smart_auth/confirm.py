@@ -76,8 +76,9 @@ def _allows(decision: Decision, cell: Rule, resource: Mapping[str, Any]) -> bool
     if decision.letters not in cell.letters and not (decision.kind == "operation" and cell.operations):
         return False
     if "released" in cell.words and not released.is_released(resource):
-        # A withdrawn result is a tombstone where it is asked for by id; a search does not find it.
-        return released.is_tombstone(resource) and decision.letters == "r" and decision.kind != "websocket"
+        # A withdrawn result is a tombstone where it is read by its id. Searches do not find it, and its
+        # earlier versions are gone with it: vread and history ask for the current version first.
+        return released.is_tombstone(resource) and decision.kind == "read"
     if "available" in cell.words and resource.get("status") != "available":
         return False
     if "managed" in cell.words:
