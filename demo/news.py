@@ -19,7 +19,7 @@ class News:
 
     def __init__(self, session: Session) -> None:
         """Get a ticket with the access token and connect; raises what httpx or websockets raise."""
-        ticket = session.request("POST", "/ws/ticket")
+        ticket = session.request("POST", "/auth/ticket")
         ticket.raise_for_status()
         address = urlsplit(session.base_url)
         scheme = "wss" if address.scheme == "https" else "ws"

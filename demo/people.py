@@ -67,7 +67,8 @@ def first_administrator(run: Run) -> str:
             submit(browser, page, run.base_url, code=code, password_again=person["password"], **person)
         people["admin"] = person
     session = run.as_("admin")
-    return f"{people['admin']['username']} signed in, scope {session.token['scope']}"
+    granted = session.token["scope"].split()
+    return f"{people['admin']['username']} signed in, {len(granted)} scopes granted"
 
 
 def hospital(run: Run) -> str:
@@ -132,5 +133,5 @@ def patients(run: Run) -> str:
         _invite(run, "patient", "patient", run.facts["patient"])
     if "external" not in run.facts["people"]:
         other = admin.create({"resourceType": "Organization", "active": True, "name": "Demo Other Hospital"})
-        _invite(run, "external", "external", None, organization=f"Organization/{other['id']}")
+        _invite(run, "external", "external", None, organization=other["id"])
     return f"{run.facts['patient']} (MRN {mrn}), {run.facts['second']}"
