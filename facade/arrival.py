@@ -20,12 +20,12 @@ class Arrival:
 
     def __init__(self, app: ASGIApp) -> None:
         """`app` answers its own errors; what it raises has been answered and logged already."""
-        self._app = app
+        self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Give the request its id and pass it on."""
         if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         sent = dict(scope["headers"]).get(b"x-request-id", b"")
         request_id = sent.decode() if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
@@ -40,7 +40,7 @@ class Arrival:
             await send(message)
 
         try:
-            await self._app(scope, receive, answer)
+            await self.app(scope, receive, answer)
         except Exception:
             # Starlette raises again what its last handler has answered and logged.
             if not is_answered:

@@ -22,7 +22,7 @@ _MATCH_URL = re.compile(r"([A-Z][A-Za-z]{1,63})\?(.+)", re.ASCII)
 # Observation) may name somebody else.
 _SAME_PATIENT = frozenset(
     {"basedOn", "result", "imagingStudy", "encounter", "context", "partOf", "derivedFrom", "hasMember"}
-    | {"reasonReference", "focus", "condition", "supportingInfo", "prescription", "authorizingPrescription"}
+    | {"reasonReference", "condition", "supportingInfo", "prescription", "authorizingPrescription"}
 )
 _MISSING = "missing, deleted or not visible to you"
 

@@ -1,0 +1,66 @@
+"""A facade in this process in front of the real HAPI, with one person of each role and two patients."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from facade.hapi import HAPIClient
+from tests.facade.world import World, opened, patient
+
+
+@pytest.fixture(scope="session")
+def keys_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keys are made once a session (RSA takes its time)."""
+    return tmp_path_factory.mktemp("keys")
+
+
+@pytest.fixture(scope="session")
+async def redis(redis_server: Any) -> AsyncIterator[Redis]:
+    """A Redis database that nothing else uses."""
+    client = Redis.from_url(redis_server.redis_url, db=12)
+    await client.flushdb()
+    yield client
+    await client.flushdb()
+    await client.aclose()
+
+
+@pytest.fixture(scope="session")
+async def workers(hapi: Any) -> AsyncIterator[HAPIClient]:
+    """HAPI as the workers see it: what only they may write."""
+    async with HAPIClient(hapi.hapi_url, hapi.secrets["hapi-workers"], exact=True) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+async def people(hapi: Any) -> AsyncIterator[dict[str, str]]:
+    """References of what the people of the tests belong to."""
+    async with HAPIClient(hapi.hapi_url, hapi.secrets["hapi-facade"]) as client:
+        made: dict[str, str] = {}
+        for name in ("doctor", "rib", "lab", "nurse"):
+            stored = await client.create({"resourceType": "Practitioner", "name": [{"text": f"Demo {name}"}]})
+            made[name] = f"Practitioner/{stored['id']}"
+        for name in ("own", "foreign"):
+            made[name] = f"Patient/{(await client.create(patient(f'Demo^{name}')))['id']}"
+        stored = await client.create({"resourceType": "Organization", "name": "Demo Other Hospital"})
+        made["organization"] = f"Organization/{stored['id']}"
+        yield made
+
+
+@pytest.fixture(scope="session")
+async def world(
+    hapi: Any, redis: Redis, keys_dir: Path, people: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[World]:
+    """The facade with everybody signed in by the code flow."""
+    directory = tmp_path_factory.mktemp("facade")
+    async with opened(
+        directory, redis, hapi_url=hapi.hapi_url, hapi_secret=hapi.secrets["hapi-facade"], keys_dir=keys_dir
+    ) as facade:
+        await facade.sign_in("admin", "admin")
+        for name in ("doctor", "rib", "lab", "nurse"):
+            await facade.sign_in(name, name, fhir_user=people[name])
+        await facade.sign_in("patient", "patient", fhir_user=people["own"])
+        await facade.sign_in("external", "external", organization=people["organization"].split("/")[1])
+        yield facade
