@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-import uuid
 from collections import OrderedDict
 from typing import Final
+from weakref import WeakKeyDictionary
 
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.routing import WebSocketRoute
@@ -36,7 +36,6 @@ from smart_auth.authenticate import cookies
 from smart_auth.compartment import patient_of
 from smart_auth.errors import CrossSiteError, MixedCredentialsError, NoCredentialsError, SMARTAuthError
 from smart_auth.interaction import Interaction, Principal
-from smart_auth.service import SMARTAuth
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +51,22 @@ _AWAITING = (
     ("business-status", "urn:neuronova:review|awaiting-review"),
     ("_sort", "-_lastUpdated"),
 )
-_REQUEST_ID = re.compile(r"[0-9a-f]{32}")
+
+
+class _QuietFilter(logging.Filter):
+    """Keeps two lines of uvicorn out of the log.
+
+    One prints the address with its query, and so the ticket. The other calls every refused handshake an error
+    (uvicorn 0.54, websockets_sansio_impl.py: a denial response never sets `handshake_complete`).
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False for those two."""
+        said = str(record.msg)
+        return '"WebSocket ' not in said and "without completing handshake" not in said
+
+
+logging.getLogger("uvicorn.error").addFilter(_QuietFilter())
 
 
 class _CloseError(Exception):
@@ -64,33 +78,31 @@ class _CloseError(Exception):
         self.reason = reason
 
 
-def routes(auth: SMARTAuth) -> list[WebSocketRoute]:
-    """The route, for the facade's app; one hub for the process."""
-    hubs: list[Hub] = []
+# One hub for each Redis client, which is one for a process.
+_HUBS: WeakKeyDictionary[Redis, Hub] = WeakKeyDictionary()
 
-    async def endpoint(websocket: WebSocket) -> None:
-        if not hubs:
-            hubs.append(Hub(services(websocket).redis))
-        await _Connection(websocket, auth, hubs[0]).serve()
 
-    return [WebSocketRoute(PATH, endpoint)]
+async def notifications(websocket: WebSocket) -> None:
+    """One connection, from the handshake to its end."""
+    await _Connection(websocket).serve()
+
+
+routes = [WebSocketRoute(PATH, notifications)]
 
 
 class _Connection:
     """One client."""
 
-    def __init__(self, websocket: WebSocket, auth: SMARTAuth, hub: Hub) -> None:
+    def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
-        self._auth = auth
-        self._hub = hub
         self._services = services(websocket)
+        self._auth = self._services.auth
+        self._hub = _HUBS.setdefault(self._services.redis, Hub(self._services.redis))
         self._address = address(websocket)
         self._sent: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     async def serve(self) -> None:
         """From the handshake to the end."""
-        given = self._websocket.headers.get("x-request-id", "")
-        logs.request_id.set(given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
         principal: Principal | None = None
         try:
             principal = await self._caller()
