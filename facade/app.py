@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-import httpx
 from aiobreaker import CircuitBreaker
 from redis.asyncio import Redis
 from starlette.applications import Starlette
@@ -21,12 +21,15 @@ from facade.arrival import Arrival
 from facade.audit.spool import Spool
 from facade.errors import HAPITemporaryError
 from facade.hapi import HAPIClient
-from facade.routes import fhir, metadata
+from facade.routes import dicomweb, fhir, metadata, notifications
 from facade.settings import FacadeSettings
 from facade.state import Services, State
 from smart_auth import routes as auth_routes
 from smart_auth.service import SMARTAuth
 from smart_auth.settings import SMARTAuthSettings
+
+if TYPE_CHECKING:
+    import httpx
 
 # What says that HAPI as a whole is in trouble; one query that it fails at is not.
 _DOWN = (None, 502, 503, 504)
@@ -74,6 +77,8 @@ def create_app(
     routes: list[BaseRoute] = [
         *metadata.routes,
         *fhir.routes,
+        *dicomweb.routes,
+        *notifications.routes,
         Mount("/auth", routes=auth_routes.build(auth)),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=outcome.HANDLERS)

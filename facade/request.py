@@ -130,6 +130,8 @@ def parse(
     """Return what is asked; `query` holds the query string and, for `_search`, the form body."""
     given = _without_format(query)
     match method, segments(raw_path):
+        case _, [*_, name] if name.startswith("$") and not (method == "POST" and _OPERATION.fullmatch(name)):
+            raise MethodError("this operation is not offered")
         case (("GET" | "HEAD"), [type_]):
             return _search(_known(type_), given, base_url, lenient, page_max)
         case "POST", [type_, "_search"]:
@@ -162,7 +164,7 @@ def parse(
         case "POST", [type_, id_, operation] if _OPERATION.fullmatch(operation):
             _nothing(given)
             return Request(Interaction("operation", _known(type_), _id(id_), operation=operation, body=body))
-        case (("GET" | "HEAD" | "POST"), [*_, operation]) if operation.startswith("$"):
+        case _, [*_, name] if name.startswith("$"):
             raise MethodError("this operation is not offered")
         case _, [type_, *_] if _TYPE.fullmatch(type_):
             raise MethodError()
