@@ -54,7 +54,7 @@ class State(TypedDict):
 
 def create(settings: ImagingSettings | None = None) -> Starlette:
     """The ASGI application; settings come from the environment unless a test gives them."""
-    used = settings or ImagingSettings()  # type: ignore[call-arg]
+    used = settings or ImagingSettings()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
