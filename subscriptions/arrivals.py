@@ -78,13 +78,14 @@ class Arrivals:
         identified = await self._identify(arrival)
         if isinstance(identified, Identified):
             try:
-                return imaging_arrival.take_in(
+                is_new = imaging_arrival.take_in(
                     self._pacs.index,
                     self._pacs.data_dir,
                     arrival,
                     identified.patient_ref,
                     identified.based_on,
                 )
+                return is_new and not arrival.own
             except (UIDConflictError, OtherPixelsError) as error:
                 identified = Quarantine(error.code, str(error))
         if imaging_arrival.set_aside(self._pacs.index, arrival, identified):

@@ -23,6 +23,7 @@ from subscriptions.trail import Trail
 
 if TYPE_CHECKING:
     from subscriptions.bundles import Bundles
+    from subscriptions.openemr import AuditedDatabase
     from subscriptions.pacs import Pacs
 
 
@@ -39,6 +40,7 @@ class Clients:
     """Raises LeaseLostError when another worker has taken the job over; called before each write."""
     pacs: "Pacs | None" = None
     bundles: "Bundles | None" = None
+    openemr: "AuditedDatabase | None" = None
 
 
 Open = Callable[[Callable[[], None]], AbstractAsyncContextManager[Clients]]
@@ -50,6 +52,7 @@ async def open_base(
 ) -> AsyncIterator[Clients]:
     """What every job and every process of the pipeline has: HAPI, Redis, the queue, the trail."""
     connection = connect(settings.redis_url)
+    spool = Spool(settings.spool_dir, process)
     try:
         async with HAPIClient(
             settings.hapi_url, settings.hapi_secret.get_secret_value(), connections=8
@@ -59,10 +62,11 @@ async def open_base(
                 hapi=hapi,
                 redis=connection,
                 queue=JobQueue(connection, Leases(connection, settings.lease_s)),
-                trail=Trail(Spool(settings.spool_dir, process), process),
+                trail=Trail(spool, process),
                 check=check,
             )
     finally:
+        spool.close()
         connection.close()
 
 
@@ -84,7 +88,7 @@ def _prepare_imaging(settings: SubscriptionsSettings, process: str) -> Open:
     from subscriptions.pacs import open_pacs
 
     importlib.import_module("subscriptions.transcode")
-    imaging = ImagingSettings()  # type: ignore[call-arg]  # from the environment
+    imaging = ImagingSettings()
 
     @contextlib.asynccontextmanager
     async def opened(check: Callable[[], None]) -> AsyncIterator[Clients]:
@@ -96,13 +100,14 @@ def _prepare_imaging(settings: SubscriptionsSettings, process: str) -> Open:
 
 def _prepare_inference(settings: SubscriptionsSettings, process: str) -> Open:
     from imaging.settings import ImagingSettings
+    from inference.settings import Settings as InferenceSettings
     from subscriptions.bundles import load
     from subscriptions.pacs import open_pacs
 
+    imaging, inference = ImagingSettings(), InferenceSettings()
+    bundles = load(inference.bundles_dir, inference.allowed_bundles, inference.dtype, inference.threads)
     for module in ("subscriptions.propose", "subscriptions.infer"):
         importlib.import_module(module)
-    imaging = ImagingSettings()  # type: ignore[call-arg]  # from the environment
-    bundles = load()
 
     @contextlib.asynccontextmanager
     async def opened(check: Callable[[], None]) -> AsyncIterator[Clients]:
@@ -113,5 +118,14 @@ def _prepare_inference(settings: SubscriptionsSettings, process: str) -> Open:
 
 
 def _prepare_openemr(settings: SubscriptionsSettings, process: str) -> Open:
-    importlib.import_module("subscriptions.openemr")
-    return lambda check: open_base(settings, process, check)
+    from mappers.openemr.settings import OpenEMRSettings
+    from subscriptions.openemr import connect as connect_openemr
+
+    database = connect_openemr(OpenEMRSettings())
+
+    @contextlib.asynccontextmanager
+    async def opened(check: Callable[[], None]) -> AsyncIterator[Clients]:
+        async with open_base(settings, process, check) as clients:
+            yield replace(clients, openemr=database)
+
+    return opened

@@ -64,6 +64,13 @@ class DeadlineError(SubscriptionsError):
 # Work
 
 
+class WrongWorkerError(SubscriptionsError):
+    """A job runs in a worker that was not started for its queue."""
+
+    code = "wrong-worker"
+    sentence = "This worker was not started for jobs of this kind."
+
+
 class TaskChangedError(SubscriptionsError):
     """The Task is not in the state that this step starts from."""
 

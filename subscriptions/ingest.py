@@ -176,7 +176,7 @@ def main() -> int:
     """Process entry."""
     log.configure("ingest")
     with contextlib.suppress(KeyboardInterrupt):
-        imaging = ImagingSettings()  # type: ignore[call-arg]  # from the environment
+        imaging = ImagingSettings()
         asyncio.run(run(SubscriptionsSettings.from_environment(), imaging))
     return 0
 

@@ -165,7 +165,7 @@ class JobQueue:
         return int(cast(bytes | None, self._redis.get(_ATTEMPT_KEY + key)) or 0)
 
     def _state(self, kind: JobKind, key: str, attempt: int) -> _State:
-        """What the last attempt is doing, asked of the place where it should be and not of its label alone."""
+        """What the last attempt is doing; asked of the place where it should be, not of its label alone."""
         job = self._fetch(f"{key}_a{attempt}")
         status = job and job.get_status(refresh=False)
         if job is None or status is None or status in (JobStatus.CANCELED, JobStatus.STOPPED):

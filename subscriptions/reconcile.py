@@ -25,14 +25,12 @@ from imaging.index import Index
 from subscriptions import tasks
 from subscriptions.clients import Clients
 from subscriptions.errors import SubscriptionsError
-from subscriptions.names import TASK_AI, TASK_SYSTEM
 from subscriptions.queue import Enqueued
 from subscriptions.topics import RELEASED
 
 OVERLAP_S = 3
 """Longer than the longest transaction: lateness was at most 0.32 s."""
 
-_AI = f"{TASK_SYSTEM}|{TASK_AI}"
 _log = logging.getLogger(__name__)
 Resource = dict[str, Any]
 
@@ -122,13 +120,14 @@ class Reconciler:
 
     async def _tasks(self) -> int:
         asked = 0
-        params = (("code", _AI), ("status", ",".join(tasks.OPEN)))
+        params = (("code", tasks.AI_CODE), ("status", ",".join(tasks.OPEN)))
         async for task in self._clients.hapi.search_all("Task", params):
             outcome = await self._enqueue("run_inference", task["id"])
             asked += outcome in (Enqueued.QUEUED, Enqueued.TAKEN_OVER)
             if outcome is Enqueued.DEAD:
-                reason = ("gave-up", "The analysis failed and was given up; an operator can replay it.")
-                await tasks.advance(self._clients.hapi, self._clients.trail, task, "failed", reason=reason)
+                await tasks.advance(
+                    self._clients.hapi, self._clients.trail, task, "failed", reason=tasks.GAVE_UP
+                )
         return asked
 
     async def _proposals(self) -> int:
@@ -167,7 +166,7 @@ class Reconciler:
     async def _is_proposed(self, study: Resource) -> bool:
         """A Task that was written after this version of the study answers for it."""
         since = ("_lastUpdated", f"ge{study['meta']['lastUpdated']}")
-        params = (("focus", f"ImagingStudy/{study['id']}"), ("code", _AI), since)
+        params = (("focus", f"ImagingStudy/{study['id']}"), ("code", tasks.AI_CODE), since)
         bundle = await self._clients.hapi.search("Task", params, count=1)
         return bool(bundle.get("entry"))
 

@@ -62,7 +62,7 @@ def main() -> int:
     log.configure("scheduler")
     logging.getLogger("rq").setLevel(logging.WARNING)
     with contextlib.suppress(KeyboardInterrupt):
-        imaging = ImagingSettings()  # type: ignore[call-arg]  # from the environment
+        imaging = ImagingSettings()
         asyncio.run(run(SubscriptionsSettings.from_environment(), imaging))
     return 0
 

@@ -39,4 +39,4 @@ class SubscriptionsSettings(BaseSettings):
     @classmethod
     def from_environment(cls) -> Self:
         """Read SUBSCRIPTIONS_*; for the process entries alone."""
-        return cls()  # type: ignore[call-arg]  # the values come from the environment
+        return cls()

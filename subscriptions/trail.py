@@ -17,7 +17,8 @@ from subscriptions.errors import AuditUnavailableError
 
 Action = Literal["C", "R", "U", "D", "E"]
 
-_REQUEST_ID = re.compile(r"[0-9a-f]{32}")
+# HAPI keeps 16 characters of X-Request-ID behind the "#" of meta.source; the source itself is kept whole.
+_REQUEST = re.compile(r"urn:neuronova:request:([0-9a-f]{32})(#.*)?")
 FAILED: Final = "8"
 """AuditEvent.outcome: serious failure (FHIR R4, audit-event-outcome)."""
 
@@ -32,10 +33,15 @@ def current_request_id() -> str:
 
 
 def follow(resource: Mapping[str, Any]) -> None:
-    """Go on under the id of the request that wrote this resource (HAPI keeps it in meta.source)."""
-    found = str(resource.get("meta", {}).get("source", "")).rpartition("#")[2]
-    if _REQUEST_ID.fullmatch(found):
-        log.request_id.set(found)
+    """Go on under the id of the request that wrote this resource (meta.source), if it says so."""
+    found = _REQUEST.fullmatch(str(resource.get("meta", {}).get("source", "")))
+    if found:
+        log.request_id.set(found.group(1))
+
+
+def stamped(resource: Mapping[str, Any]) -> dict[str, Any]:
+    """The resource with the request id in meta.source, for whoever works on it next."""
+    return {**resource, "meta": {"source": f"urn:neuronova:request:{current_request_id()}"}}
 
 
 class Trail:
@@ -61,7 +67,35 @@ class Trail:
         :param failed: code of the error, when what is recorded did not succeed
         :raises AuditUnavailableError: the spool cannot be written
         """
-        event = audit_event(
+        event = self._event(interaction, action, what, patient, detail, failed, who)
+        try:
+            await self._spool.write(event)
+        except SpoolError as error:
+            raise AuditUnavailableError from error
+
+    def record_sync(
+        self, interaction: str, action: Action, *, what: Sequence[str], patient: str | None, **detail: str
+    ) -> None:
+        """The same from a thread, for code that writes synchronously.
+
+        :raises AuditUnavailableError: the spool cannot be written
+        """
+        try:
+            self._spool.write_sync(self._event(interaction, action, what, patient, detail, None, None))
+        except SpoolError as error:
+            raise AuditUnavailableError from error
+
+    def _event(
+        self,
+        interaction: str,
+        action: Action,
+        what: Sequence[str],
+        patient: str | None,
+        detail: Mapping[str, str] | None,
+        failed: str | None,
+        who: Who | None,
+    ) -> dict[str, Any]:
+        return audit_event(
             interaction=interaction,
             action=action,
             who=who or self._who,
@@ -72,10 +106,6 @@ class Trail:
             request_id=current_request_id(),
             detail=dict(detail or {}),
         )
-        try:
-            await self._spool.write(event)
-        except SpoolError as error:
-            raise AuditUnavailableError from error
 
     @contextlib.asynccontextmanager
     async def around(

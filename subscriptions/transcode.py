@@ -7,6 +7,7 @@ asks for it: ingest on each arrival and when a study is complete, and reconcile 
 import time
 
 from subscriptions.clients import Clients
+from subscriptions.errors import WrongWorkerError
 from subscriptions.pacs import Pacs
 from subscriptions.register import endpoint_ref, find, write
 from subscriptions.trail import follow
@@ -51,5 +52,5 @@ async def publish(study_uid: str, clients: Clients, pacs: Pacs) -> bool:
 
 def _pacs(clients: Clients) -> Pacs:
     if clients.pacs is None:
-        raise RuntimeError("this worker was not started for images")
+        raise WrongWorkerError
     return clients.pacs
