@@ -64,15 +64,14 @@ def _setup(*, tests: bool) -> int:
             f"Python {sys.version.split()[0]} is too old", do="run it with Python 3.11 or newer"
         )
     names = ("facade", "worker", *(("dev",) if tests else ()))
+    pythons = [Step(f"python {name}", partial(environments.environment, name)) for name in names]
     run_all(
+        [[Step("packages", packages.install)]],
         [
-            Step("packages", packages.install),
-            Step("uv", environments.uv),
-            *(Step(f"python {name}", partial(environments.environment, name)) for name in names),
-            Step("bind shim", shim.build),
-            Step("hapi", store.build),
-            Step("viewer", viewer.build),
-        ]
+            [Step("uv", environments.uv), *pythons],
+            [Step("bind shim", shim.build), Step("hapi", store.build)],
+            [Step("viewer", viewer.build)],
+        ],
     )
     return 0
 

@@ -1,4 +1,4 @@
-"""Runs the set-up steps in order, one printed line each.
+"""Runs the set-up steps, one printed line each.
 
 A step looks first whether its result is there, builds it beside its final place and moves it there last: a
 set-up that was killed is simply run again. Standard library only, because nothing is installed yet.
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,19 +31,32 @@ class Step:
     run: Callable[[], str]
 
 
-def run_all(steps: Iterable[Step]) -> None:
-    """Run every step and print one line for each; the first failure ends the set-up."""
+def run_all(*stages: Iterable[Iterable[Step]]) -> None:
+    """Run stages one after another; a stage's chains of steps run side by side (they mostly wait for data).
+
+    One line is printed for each step as it ends. A failure ends its chain; the set-up ends after the stage.
+    """
     begin = time.monotonic()
-    for step in steps:
+    for stage in stages:
+        with ThreadPoolExecutor() as pool:
+            failures = [failure for failure in pool.map(_run_chain, stage) if failure is not None]
+        if failures:
+            for failure in failures:
+                print("\n".join(failure.lines()), file=sys.stderr, flush=True)
+            raise SystemExit(1)
+    _line("all", "set-up complete", time.monotonic() - begin)
+
+
+def _run_chain(chain: Iterable[Step]) -> DeployError | None:
+    for step in chain:
         start = time.monotonic()
         try:
             outcome = step.run()
         except DeployError as error:
             _line(step.name, "failed", time.monotonic() - start)
-            print("\n".join(error.lines()), file=sys.stderr, flush=True)
-            raise SystemExit(1) from error
+            return error
         _line(step.name, outcome, time.monotonic() - start)
-    _line("all", "set-up complete", time.monotonic() - begin)
+    return None
 
 
 def _line(name: str, outcome: str, seconds: float) -> None:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import shutil
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from deploy.errors import DeployError
@@ -111,7 +111,7 @@ def _compress(dist: Path) -> None:
         for path in dist.rglob(pattern)
         if path.stat().st_size > GZIP_FROM_BYTES
     ]
-    with ProcessPoolExecutor() as pool:
+    with ThreadPoolExecutor() as pool:
         list(pool.map(_compress_one, large))
 
 

@@ -21,9 +21,11 @@ def test_a_failed_step_says_what_failed_where_its_log_is_and_what_to_do(
         return "done"
 
     with pytest.raises(SystemExit) as ended:
-        steps.run_all([Step("thing", fail)])
+        steps.run_all([[Step("thing", fail), Step("after", fail)]], [[Step("next stage", fail)]])
     assert ended.value.code == 1
-    said = capsys.readouterr().err
+    out, said = capsys.readouterr()
+    assert "after" not in out
+    assert "next stage" not in out
     assert "thing: sh ended with 7" in said
     assert "free some space" in said
     assert str(tmp_path / "log" / "thing.log") in said
