@@ -68,12 +68,12 @@ async def of_task(gate: Gate, task: Resource) -> Result:
 
 async def of_report(gate: Gate, report: Resource) -> Result:
     """Return the Task and Observations of a report; a report that no AI task made has no review."""
-    for identifier in report.get("identifier", []):
-        if identifier.get("system") == names.AI_RESULT:
-            token = f"{names.AI_RESULT}|{identifier['value']}"
-            async for task in gate.hapi.search_all("Task", [("identifier", token)]):
-                if _output(task, "DiagnosticReport") == report["id"]:
-                    return Result(task, report, await _observations(gate, report))
+    code = f"{names.TASK}|{names.TASK_CODE}"
+    for study in report.get("imagingStudy", []):
+        asked = [("focus", str(study.get("reference", ""))), ("code", code)]
+        async for task in gate.hapi.search_all("Task", asked):
+            if _output(task, "DiagnosticReport") == report["id"]:
+                return Result(task, report, await _observations(gate, report))
     raise NotReviewedError()
 
 

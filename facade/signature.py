@@ -8,16 +8,12 @@ UIDs of the segmentation. Signature: detached JWS (RFC 7515 appendix F), made by
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import rfc8785
 
-from facade import exact
-
-_UID = re.compile(r"(?:urn:oid:)?([0-9]+(?:\.[0-9]+)+)")
-_UID_LENGTH = 64
+from facade import exact, names
 
 
 def entry(resource: Mapping[str, Any], version: str) -> dict[str, str]:
@@ -45,26 +41,10 @@ def version_of(resource: Mapping[str, Any]) -> str:
 
 
 def segmentation_uids(task: Mapping[str, Any]) -> list[str]:
-    """Return the UIDs that a Task names as its output."""
-    values = [
-        value
-        for output in task.get("output", [])
-        for name, value in output.items()
-        if name.startswith("value")
-    ]
-    return sorted(set(_uids(values)))
-
-
-def _uids(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        match = _UID.fullmatch(value)
-        if match and len(match.group(1)) <= _UID_LENGTH and match.group(1).count(".") > 2:
-            yield match.group(1)
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            # Code systems are written as OIDs too.
-            if name != "system":
-                yield from _uids(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _uids(item)
+    """Return the UIDs of the DICOM objects that a Task names as its output."""
+    found = set()
+    for output in task.get("output", []):
+        identifier = output.get("valueIdentifier", {})
+        if identifier.get("system") == names.DICOM_UID:
+            found.add(str(identifier.get("value", "")).removeprefix("urn:oid:"))
+    return sorted(found)

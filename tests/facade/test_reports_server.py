@@ -1,0 +1,217 @@
+"""The life of a report on the real HAPI: review, signature, what is refused, what a second try finds."""
+
+import base64
+import json
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from facade import names, signature
+from facade.hapi import HAPIClient
+from smart_auth.keys import ReportKey
+from tests.facade.world import World, code_of, observation, order
+
+pytestmark = pytest.mark.server
+
+
+def concept(system: str, code: str) -> dict[str, Any]:
+    return {"coding": [{"system": system, "code": code}]}
+
+
+async def draft(world: World, workers: HAPIClient, people: dict[str, str]) -> dict[str, str]:
+    """What the pipeline leaves for review: order, study, two Observations, report, Task."""
+    made = await world.ask("doctor", "POST", "ServiceRequest", json=order(people["own"], people["doctor"]))
+    ordered = f"ServiceRequest/{made.json()['id']}"
+    subject = {"reference": people["own"]}
+    study = await workers.create(
+        {
+            "resourceType": "ImagingStudy",
+            "status": "available",
+            "subject": subject,
+            "identifier": [{"system": names.DICOM_UID, "value": f"urn:oid:2.25.{uuid4().int}"}],
+            "basedOn": [{"reference": ordered}],
+        }
+    )
+    key = uuid4().hex
+    results = [
+        await workers.create(
+            observation(
+                people["own"],
+                "imaging",
+                "preliminary",
+                identifier=[{"system": names.AI_RESULT, "value": f"{key}#{name}"}],
+                valueQuantity={"value": volume, "unit": "mL"},
+            )
+        )
+        for name, volume in (("core", 12.5), ("oedema", 3.0))
+    ]
+    report = await workers.create(
+        {
+            "resourceType": "DiagnosticReport",
+            "identifier": [{"system": names.AI_RESULT, "value": key}],
+            "status": "preliminary",
+            "code": {"text": "MR brain"},
+            "subject": subject,
+            "basedOn": [{"reference": ordered}],
+            "imagingStudy": [{"reference": f"ImagingStudy/{study['id']}"}],
+            "result": [{"reference": f"Observation/{result['id']}"} for result in results],
+        }
+    )
+    task = await workers.create(
+        {
+            "resourceType": "Task",
+            "identifier": [{"system": names.AI_RESULT, "value": key}],
+            "status": "completed",
+            "intent": "order",
+            "code": concept(names.TASK, "ai-inference"),
+            "businessStatus": concept(names.REVIEW, "awaiting-review"),
+            "focus": {"reference": f"ImagingStudy/{study['id']}"},
+            "for": subject,
+            "output": [
+                {
+                    "type": concept(names.TASK_OUTPUT, "report"),
+                    "valueReference": {"reference": f"DiagnosticReport/{report['id']}"},
+                },
+                {
+                    "type": concept(names.TASK_OUTPUT, "segmentation"),
+                    "valueIdentifier": {"system": names.DICOM_UID, "value": "urn:oid:2.25.42"},
+                },
+            ],
+        }
+    )
+    return {
+        "order": ordered,
+        "report": f"DiagnosticReport/{report['id']}",
+        "task": f"Task/{task['id']}",
+        "observation": f"Observation/{results[0]['id']}",
+    }
+
+
+async def review(
+    world: World, case: dict[str, str], decision: str = "approve", who: str = "doctor", **changed: str
+) -> Any:
+    """$review with what the doctor reads first."""
+    task = await world.ask("doctor", "GET", case["task"])
+    report = await world.ask("doctor", "GET", case["report"])
+    shown = f"{case['report']}/_history/{report.json()['meta']['versionId']}"
+    given = {
+        "decision": decision,
+        "reason": "seen",
+        "shown": shown,
+        "version": task.headers["etag"],
+    } | changed
+    parameters = {
+        "resourceType": "Parameters",
+        "parameter": [
+            {"name": "decision", "valueCode": given["decision"]},
+            {"name": "reason", "valueString": given["reason"]},
+            {"name": "report", "valueReference": {"reference": given["shown"]}},
+        ],
+    }
+    return await world.ask(
+        who, "POST", f"{case['task']}/$review", json=parameters, headers={"If-Match": given["version"]}
+    )
+
+
+async def sign(world: World, case: dict[str, str], who: str = "rib", version: str | None = None) -> Any:
+    """$sign with the version that the radiologist reads first."""
+    report = await world.ask("rib", "GET", case["report"])
+    return await world.ask(
+        who,
+        "POST",
+        f"{case['report']}/$sign",
+        json={"resourceType": "Parameters"},
+        headers={"If-Match": version or report.headers["etag"]},
+    )
+
+
+async def test_approved_and_signed_everything_is_final_and_the_signature_holds(
+    world: World, workers: HAPIClient, people: dict[str, str]
+) -> None:
+    case = await draft(world, workers, people)
+    assert (await world.ask("patient", "GET", case["report"])).status_code == 404
+    approved = await review(world, case)
+    assert approved.status_code == 200, approved.text
+    assert approved.json()["businessStatus"]["coding"][0]["code"] == "approved"
+    signed = await sign(world, case)
+    assert signed.status_code == 200, signed.text
+    report = signed.json()
+    assert (report["status"], report["resultsInterpreter"]) == ("final", [{"reference": people["rib"]}])
+    assert (await world.ask("patient", "GET", case["observation"])).json()["status"] == "final"
+    assert (await world.ask("doctor", "GET", case["order"])).json()["status"] == "completed"
+    trail = (await world.ask("rib", "GET", f"Provenance?target={case['report']}")).json()["entry"]
+    provenances = [entry["resource"] for entry in trail if "signature" in entry["resource"]]
+    assert len(provenances) == 1
+    rows = []
+    for target in provenances[0]["target"]:
+        type_, id_, _, version = target["reference"].split("/")
+        rows.append(signature.entry(await workers.vread(type_, id_, version), version))
+    payload = signature.manifest(rows, ["2.25.42"])
+    jws = base64.b64decode(provenances[0]["signature"][0]["data"]).decode()
+    key: ReportKey = world.services.report_key
+    assert key.verify_detached(payload, jws)
+    assert not key.verify_detached(payload.replace(b"2.25.42", b"2.25.43"), jws)
+    assert len(json.loads(payload)["resources"]) == 3
+
+
+async def test_a_signature_needs_an_approved_review(
+    world: World, workers: HAPIClient, people: dict[str, str]
+) -> None:
+    case = await draft(world, workers, people)
+    refused = await sign(world, case)
+    assert (refused.status_code, code_of(refused)) == (422, "ERR_403")
+
+
+async def test_what_changes_after_the_review_is_not_signed(
+    world: World, workers: HAPIClient, people: dict[str, str]
+) -> None:
+    case = await draft(world, workers, people)
+    assert (await review(world, case)).status_code == 200
+    changed = (await world.ask("rib", "GET", case["observation"])).json() | {"note": [{"text": "changed"}]}
+    assert (await world.ask("rib", "PUT", case["observation"], json=changed)).status_code == 200
+    refused = await sign(world, case)
+    assert (refused.status_code, code_of(refused)) == (422, "ERR_403")
+
+
+async def test_a_rejection_cancels_report_and_observations_and_nothing_can_be_signed(
+    world: World, workers: HAPIClient, people: dict[str, str]
+) -> None:
+    case = await draft(world, workers, people)
+    assert (await review(world, case, "reject", reason=" ")).status_code == 400
+    rejected = await review(world, case, "reject", reason="artefact")
+    assert rejected.status_code == 200, rejected.text
+    assert rejected.json()["statusReason"]["text"] == "artefact"
+    for part in (case["report"], case["observation"]):
+        assert (await world.ask("doctor", "GET", part)).json()["status"] == "cancelled"
+    refused = await sign(world, case)
+    assert (refused.status_code, code_of(refused)) == (422, "ERR_404")
+
+
+async def test_each_operation_belongs_to_one_role_and_needs_the_version(
+    world: World, workers: HAPIClient, people: dict[str, str]
+) -> None:
+    case = await draft(world, workers, people)
+    for who in ("rib", "admin", "nurse", "patient"):
+        assert (await review(world, case, who=who)).status_code == 403, who
+    assert (await sign(world, case, who="doctor")).status_code == 403
+    assert code_of(await review(world, case, version='W/"99"')) == "ERR_301"
+    assert code_of(await review(world, case, shown=f"{case['report']}/_history/99")) == "ERR_301"
+    parameters = {"resourceType": "Parameters"}
+    bare = await world.ask("doctor", "POST", f"{case['task']}/$review", json=parameters)
+    assert (bare.status_code, code_of(bare)) == (428, "ERR_302")
+    assert code_of(await sign(world, case, version='W/"99"')) == "ERR_301"
+
+
+async def test_a_retry_after_a_lost_answer_finds_the_work_done(
+    world: World, workers: HAPIClient, people: dict[str, str]
+) -> None:
+    case = await draft(world, workers, people)
+    first = await review(world, case, version='W/"1"')
+    again = await review(world, case, version='W/"1"', shown=f"{case['report']}/_history/1")
+    assert first.status_code == again.status_code == 200
+    assert again.json()["meta"]["versionId"] == first.json()["meta"]["versionId"]
+    signed = await sign(world, case, version='W/"1"')
+    once_more = await sign(world, case, version='W/"1"')
+    assert signed.status_code == once_more.status_code == 200
+    assert once_more.json()["meta"]["versionId"] == signed.json()["meta"]["versionId"]
