@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+from playwright.sync_api import Error as PlaywrightError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from websockets.exceptions import WebSocketException
 
 from demo.app import App, Session, SignInError
 
@@ -113,7 +115,16 @@ class Step:
     """The log of the process that most likely knows why the step failed."""
 
 
-FAILURES = (StepFailedError, SignInError, httpx.HTTPError, OSError, KeyError, IndexError, ValueError)
+FAILURES = (
+    StepFailedError,
+    SignInError,
+    httpx.HTTPError,
+    WebSocketException,
+    PlaywrightError,
+    OSError,
+    LookupError,
+    ValueError,
+)
 
 
 def run_steps(run: Run, steps: Sequence[Step], console: Console) -> bool:
