@@ -1,0 +1,130 @@
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imaging import child as child_module
+from imaging.child import Children
+from imaging.errors import ChildDiedError, DICOMError
+from tests.imaging.builders import mr_file, parsed
+from tests.servers.stack import wait_for
+
+
+async def _pid(children):
+    await children.inspect(mr_file())
+    return children._all[0]._process.pid
+
+
+async def test_a_child_reads_and_transcodes():
+    async with Children(1) as children:
+        assert (await children.inspect(mr_file(number=3))).instance_number == 3
+        reply = await children.call("transcode", {}, mr_file())
+        assert reply.header["outcome"] == "done"
+        assert parsed(reply.parts[0]).SOPInstanceUID
+
+
+async def test_a_part_of_a_file_is_read(tmp_path):
+    data = mr_file(number=4)
+    path = tmp_path / "x"
+    path.write_bytes(b"before" + data + b"after")
+    async with Children(1) as children:
+        assert (await children.inspect_part(path, 6, len(data))).instance_number == 4
+        with pytest.raises(DICOMError):
+            await children.inspect_part(path, 6, len(data) + 100)
+
+
+async def test_a_child_has_no_secrets(monkeypatch):
+    monkeypatch.setenv("IMAGING_ORTHANC_PASSWORD", "do-not-leak")
+    monkeypatch.setenv("FACADE_HAPI_SECRET", "do-not-leak")
+    async with Children(1) as children:
+        environment = _proc(await _pid(children), "environ")
+    assert b"do-not-leak" not in environment
+    assert {entry.split(b"=")[0].decode() for entry in environment.split(b"\0") if entry} <= set(
+        child_module._PASSED_ON
+    )
+
+
+async def test_a_killed_child_is_an_outcome_and_the_next_call_works():
+    async with Children(1) as children:
+        pid = await _pid(children)
+        os.kill(pid, signal.SIGSTOP)  # in the middle of its work
+        call = asyncio.ensure_future(children.call("transcode", {}, mr_file()))
+        await asyncio.sleep(0)
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(ChildDiedError):
+            await call
+        assert (await children.call("transcode", {}, mr_file())).header["outcome"] == "done"
+
+
+async def test_a_child_that_hangs_is_ended():
+    async with Children(1, timeout_s=30) as children:
+        pid = await _pid(children)
+        children._timeout_s = 0.3
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(ChildDiedError):
+            await children.inspect(mr_file())
+        assert not _runs(pid)
+
+
+async def test_a_cancelled_call_does_not_leave_its_answer_to_the_next():
+    async with Children(1) as children:
+        await _pid(children)
+        call = asyncio.ensure_future(children.inspect(mr_file(number=1)))
+        await asyncio.sleep(0)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert (await children.inspect(mr_file(number=2))).instance_number == 2
+
+
+async def test_memory_is_limited():
+    async with Children(1, memory_bytes=1 << 30) as children:
+        limit = _proc(await _pid(children), "limits").decode()
+    assert [line.split()[3] for line in limit.splitlines() if line.startswith("Max address space")] == [
+        str(1 << 30)
+    ]
+
+
+async def test_bad_files_are_errors_not_deaths():
+    async with Children(1) as children:
+        pid = await _pid(children)
+        for data in (b"", b"junk", mr_file()[:700]):
+            with pytest.raises(DICOMError):
+                await children.inspect(data)
+        assert children._all[0]._process.pid == pid
+
+
+_PARENT = """
+import asyncio
+from imaging.child import Children
+from tests.imaging.builders import mr_file
+async def main():
+    children = Children(1)
+    await children.inspect(mr_file())
+    print(children._all[0]._process.pid, flush=True)
+    await asyncio.sleep(60)
+asyncio.run(main())
+"""
+
+
+def test_a_child_dies_with_its_parent():
+    parent = subprocess.Popen([sys.executable, "-c", _PARENT], stdout=subprocess.PIPE, text=True)
+    with parent:
+        pid = int(parent.stdout.readline())
+        parent.kill()
+    wait_for(lambda: not _runs(pid), "the child to be gone", timeout_s=10)
+
+
+def _proc(pid, name):
+    return Path(f"/proc/{pid}/{name}").read_bytes()
+
+
+def _runs(pid):
+    try:
+        return _proc(pid, "stat").split()[2] != b"Z"
+    except FileNotFoundError:
+        return False
