@@ -31,7 +31,8 @@ from facade.errors import (
 from smart_auth.errors import SMARTAuthError
 
 SYSTEM = "urn:neuronova:error"
-MEDIA_TYPE = "application/fhir+json; charset=utf-8"
+# Written as HAPI writes it: an answer that nginx carries looks the same.
+MEDIA_TYPE = "application/fhir+json;charset=UTF-8"
 RETRY_AFTER_S = 5
 _LOG = logging.getLogger(__name__)
 _HTTP = {
