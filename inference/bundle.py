@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -126,7 +127,11 @@ def _weights(directory: Path, metadata: Metadata, found: list[str]) -> tuple[dic
     if digest != metadata.neuronova.weights_sha256:
         found.append(f"{metadata.neuronova.weights} has SHA-256 {digest}, not the declared one")
         return {}, digest
-    loaded: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        loaded: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        found.append(f"{metadata.neuronova.weights} cannot be read as weights alone: {type(error).__name__}")
+        return {}, digest
     return {k: v.float() if v.is_floating_point() else v for k, v in loaded.items()}, digest
 
 
