@@ -1,0 +1,163 @@
+"""The pixels process over HTTP, with a real Orthanc and real children behind it."""
+
+from contextlib import asynccontextmanager
+
+import httpx
+import numpy as np
+import pytest
+from pydantic import SecretStr
+
+from imaging import pixels
+from imaging.app import create
+from imaging.arrival import look
+from imaging.index import Index
+from imaging.settings import ImagingSettings
+from imaging.stow import forget_stale
+from imaging.transcode import transcode
+from tests.imaging.builders import bundled, file_bytes, mr, mr_file, multipart, parsed
+
+pytestmark = pytest.mark.server
+NAME = "0" * 32 + ".stow"
+ABOUT = {
+    "uploader": "Practitioner/1",
+    "organization": None,
+    "staff": True,
+    "address": "127.0.0.1",
+    "request_id": "ab",
+}
+
+
+@asynccontextmanager
+async def running(orthanc, tmp_path):
+    user, password = orthanc.orthanc_login
+    settings = ImagingSettings(
+        orthanc_url=orthanc.orthanc_url,
+        orthanc_user=user,
+        orthanc_password=SecretStr(password),
+        data_dir=tmp_path / "data",
+        replace_dir=tmp_path / "replace",
+        stow_dir=tmp_path / "stow",
+    )
+    app = create(settings)
+    async with app.router.lifespan_context(app) as state:
+
+        async def with_state(scope, receive, send):
+            await app({**scope, "state": dict(state)}, receive, send)
+
+        transport = httpx.ASGITransport(with_state)
+        async with httpx.AsyncClient(transport=transport, base_url="http://pixels") as http:
+            yield http
+
+
+async def inspected(http, tmp_path, *files, content_type=None):
+    body, kind = multipart(*files)
+    (tmp_path / "stow" / NAME).write_bytes(body)
+    answer = await http.post("/stow/inspect", json={"name": NAME, "content_type": content_type or kind})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["parts"]
+
+
+@pytest.mark.filterwarnings("ignore")
+async def test_each_part_is_read_or_refused_for_its_own_reason(orthanc, tmp_path):
+    good = mr_file(study_uid="1.2.5.1", series_uid="1.2.5.1.1")
+    short = mr_file(np.zeros((9, 9), "<u2"), Rows=12)
+    async with running(orthanc, tmp_path) as http:
+        parts = await inspected(
+            http,
+            tmp_path,
+            good,
+            b"not dicom",
+            good[:-50],
+            mr_file(PixelData=None),
+            short,
+            bundled("reportsi.dcm"),
+        )
+    assert [part["failure"] for part in parts] == [None, 0xC000, 0xC000, 0xA900, 0xC000, None]
+    assert parts[0]["inspection"]["tags"]["patient_id"] == "0001"
+    assert "metadata" not in parts[0]["inspection"]
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "x.stow", NAME, "0" * 32])
+async def test_only_spooled_uploads_are_read(orthanc, tmp_path, name):
+    async with running(orthanc, tmp_path) as http:
+        answer = await http.post("/stow/inspect", json={"name": name, "content_type": multipart(b"")[1]})
+    assert answer.status_code == 400
+
+
+async def test_a_body_that_is_not_whole_multipart_is_refused(orthanc, tmp_path):
+    async with running(orthanc, tmp_path) as http:
+        body, kind = multipart(mr_file())
+        (tmp_path / "stow" / NAME).write_bytes(body[:-9])
+        answer = await http.post("/stow/inspect", json={"name": NAME, "content_type": kind})
+    assert answer.status_code == 400
+
+
+async def test_parts_are_stored_once_and_their_sender_is_known(orthanc, client, children, tmp_path):
+    files = [mr_file(study_uid="1.2.5.2", series_uid="1.2.5.2.1", number=n) for n in (1, 2)]
+    other = mr_file(np.ones((16, 12), "<i2"), study_uid="1.2.5.2", series_uid="1.2.5.2.1", number=1)
+    async with running(orthanc, tmp_path) as http:
+
+        async def send(*sent):
+            parts = await inspected(http, tmp_path, *sent)
+            body = {"name": NAME, "parts": [{"start": p["start"], "length": p["length"]} for p in parts]}
+            return (await http.post("/stow/store", json=body | ABOUT)).json()["parts"], parts
+
+        first, parts = await send(*files)
+        assert [part["status"] for part in first] == ["stored", "stored"]
+        again, _ = await send(*files)
+        assert [part["status"] for part in again] == ["duplicate", "duplicate"]
+        refused, _ = await send(other)
+        assert (refused[0]["status"], refused[0]["failure"]) == ("failed", 0x0111)
+    oid = parts[0]["inspection"]["orthanc_id"]
+    assert await client.file(oid) == files[0]
+    index = Index(tmp_path / "data")
+    arrival = await look(index, client, children, oid)
+    assert (arrival.source, arrival.upload.request_id) == ("Practitioner/1", "ab")
+    assert arrival.inspection.digest == pixels.digest(parsed(files[0]))
+    assert arrival.inspection.metadata["00200013"]["Value"] == [1]
+
+
+async def test_an_upload_row_of_other_bytes_is_not_believed(orthanc, client, children, tmp_path):
+    data = mr_file(study_uid="1.2.5.3", series_uid="1.2.5.3.1")
+    async with running(orthanc, tmp_path) as http:
+        parts = await inspected(http, tmp_path, data)
+        stored = await client.store(
+            mr_file(np.ones((16, 12), "<i2"), study_uid="1.2.5.3", series_uid="1.2.5.3.1")
+        )
+        body = {"name": NAME, "parts": [{"start": parts[0]["start"], "length": parts[0]["length"]}]}
+        answer = (await http.post("/stow/store", json=body | ABOUT)).json()["parts"]
+    assert answer[0]["failure"] == 0x0111
+    arrival = await look(Index(tmp_path / "data"), client, children, stored.orthanc_id)
+    assert arrival.upload is None
+    assert arrival.inspection.digest == pixels.digest(parsed(await client.file(stored.orthanc_id)))
+
+
+async def test_frames_are_decoded_and_packed(orthanc, client, tmp_path):
+    values = np.random.default_rng(3).integers(0, 4096, (3, 20, 30)).astype("<u2")
+    data = transcode(file_bytes(mr(values, bits_stored=12, study_uid="1.2.5.4", series_uid="1.2.5.4.1"))).data
+    oid = (await client.store(data)).orthanc_id
+    async with running(orthanc, tmp_path) as http:
+        base = f"/instances/{oid}/frames"
+        native = await http.get(f"{base}/2", params={"form": "single", "syntax": "native"})
+        assert (
+            native.headers["content-type"] == "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1"
+        )
+        assert native.content == values[1].tobytes()
+        several = await http.get(f"{base}/3,1", params={"form": "multipart", "syntax": "stored"})
+        assert several.headers["content-type"].startswith('multipart/related; type="image/jphc"; boundary=')
+        assert (
+            several.content.count(b"Content-Type: image/jphc; transfer-syntax=1.2.840.10008.1.2.4.202") == 2
+        )
+        assert (await http.get(f"{base}/4", params={"form": "single", "syntax": "native"})).status_code == 406
+        whole = await http.get(f"/instances/{oid}/file")
+        assert data in whole.content
+        many = await http.post("/multipart", json={"instances": [oid, oid]})
+        assert many.content.count(data) == 2
+        assert (await http.get(f"/instances/{'0' * 8}/file")).status_code == 404
+
+
+async def test_leftovers_of_uploads_are_removed_after_an_hour(tmp_path):
+    (tmp_path / NAME).write_bytes(b"x")
+    assert forget_stale(tmp_path) == 0
+    assert forget_stale(tmp_path, older_than_s=-1) == 1
+    assert list(tmp_path.iterdir()) == []
