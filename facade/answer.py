@@ -6,7 +6,7 @@ Sources: FHIR R4 http.html (ETag, Last-Modified, Location, Prefer), search.html 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
@@ -36,7 +36,9 @@ def resource(
     """Return one resource; `version` when `body` is a cut that must keep the stored ETag."""
     headers = {**HEADERS, "ETag": version or etag(body)}
     if (changed := body.get("meta", {}).get("lastUpdated")) is not None:
-        headers["Last-Modified"] = format_datetime(datetime.fromisoformat(changed), usegmt=False)
+        headers["Last-Modified"] = format_datetime(
+            datetime.fromisoformat(changed).astimezone(UTC), usegmt=True
+        )
     if location:
         headers["Location"] = location
     if prefer == "minimal":

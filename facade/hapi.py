@@ -235,24 +235,25 @@ class HAPIClient:
         )
         try:
             async with asyncio.timeout(self._timeout_s):
-                response = await self._transport.handle_async_request(request)
-                response.request = request
-                try:
-                    await self._read(response)
-                finally:
-                    await response.aclose()
+                response = await self._read(await self._transport.handle_async_request(request))
         except (httpx.TransportError, TimeoutError, OSError) as error:
             raise HAPITemporaryError(type(error).__name__) from None
         if response.status_code in (408, 425, 429) or response.status_code >= 500:
             raise HAPITemporaryError(f"HAPI answered {response.status_code}", status=response.status_code)
         return response
 
-    async def _read(self, response: httpx.Response) -> None:
-        """Read the body, but no more than the limit."""
-        length = response.headers.get("content-length")
-        if length is not None and int(length) > self._answer_max_bytes:
-            raise HAPITemporaryError("answer over the limit")
-        await response.aread()
+    async def _read(self, response: httpx.Response) -> httpx.Response:
+        """Return the response with its body, or raise as soon as the body is known to be over the limit."""
+        parts, size = [], 0
+        try:
+            async for part in response.aiter_raw():
+                size += len(part)
+                if size > self._answer_max_bytes:
+                    raise HAPITemporaryError("answer over the limit", status=507)
+                parts.append(part)
+        finally:
+            await response.aclose()
+        return httpx.Response(response.status_code, headers=response.headers, content=b"".join(parts))
 
     def _body(self, response: httpx.Response) -> Resource:
         try:

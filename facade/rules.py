@@ -65,6 +65,8 @@ def check(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> None:
         for item in new.get("contained", [])
         if item.get("resourceType") in _NEVER_CONTAINED
     ]
+    if type_ == "Patient" and len(_mrns(new)) > 1:
+        wrong.append(("Patient.identifier", "a patient has one MRN"))
     if type_ == "ServiceRequest" and is_imaging_order(new):
         wrong += [
             (f"ServiceRequest.{n}", "an imaging order has it") for n in ("code", "requester") if n not in new
@@ -79,8 +81,13 @@ def check(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> None:
 
 async def check_observation(hapi: HAPIClient, new: Mapping[str, Any], old: Mapping[str, Any]) -> None:
     """Raise unless the Observation may change: those of a report are released and changed with it alone."""
-    reports = await hapi.search("DiagnosticReport", [("result", f"Observation/{old['id']}")], count=50)
-    states = {entry["resource"].get("status") for entry in reports.get("entry", [])}
+    asked = [("result", f"Observation/{old['id']}")]
+    # A report that was made to forget its Observation is still found by the key of the AI result.
+    asked += [("identifier", f"{names.AI_RESULT}|{key.partition('#')[0]}") for key in _keys(old)]
+    states: set[str] = set()
+    for parameter in asked:
+        page = await hapi.search("DiagnosticReport", [parameter], count=50)
+        states |= {str(entry["resource"].get("status")) for entry in page.get("entry", [])}
     if states & {*_SIGNED, "cancelled"}:
         raise WrongStateError("an observation of a signed or cancelled report changes only with it")
     if states and new.get("status") not in ("registered", "preliminary"):
@@ -94,10 +101,15 @@ def is_imaging_order(resource: Mapping[str, Any]) -> bool:
 
 def mrn(patient: Mapping[str, Any]) -> str | None:
     """Return the MRN of a Patient."""
-    for identifier in patient.get("identifier", []):
-        if identifier.get("system") == names.MRN and identifier.get("value"):
-            return str(identifier["value"])
-    return None
+    return next(iter(_mrns(patient)), None)
+
+
+def _mrns(patient: Mapping[str, Any]) -> list[str]:
+    return [
+        str(identifier["value"])
+        for identifier in patient.get("identifier", [])
+        if identifier.get("system") == names.MRN and identifier.get("value")
+    ]
 
 
 def _server_elements(type_: str, new: Mapping[str, Any], old: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -54,22 +54,29 @@ async def create(
     body.pop("id", None)
     await _prepare(gate, decision, body, None)
     criteria = [*interaction.parameters]
-    is_ours = False
-    if type_ == "Patient" and not criteria and (mrn := rules.mrn(body)) is not None:
-        # An MRN stands for one patient: a second registration finds the first.
-        criteria, is_ours = [("identifier", f"{names.MRN}|{_checked_mrn(mrn)}")], True
+    is_ours, found = False, None
+    if type_ == "Patient" and (mrn := rules.mrn(body)) is not None:
+        # An MRN stands for one patient: a second registration finds the first, whatever else it asks for.
+        by_mrn = ("identifier", f"{names.MRN}|{_checked_mrn(mrn)}")
+        if criteria != [by_mrn]:
+            found = await _existing(gate, type_, [*criteria, *decision.narrow]) if criteria else None
+            criteria, is_ours = [by_mrn], True
     if tag is not None and not criteria:
         body.setdefault("meta", {}).setdefault("tag", []).append({"system": names.IDEMPOTENCY, "code": tag})
         criteria = [("_tag", f"{names.IDEMPOTENCY}|{tag}")]
     await gate.record(interaction, what=[type_], detail={"phase": "intent"})
     condition = encode([*criteria, *decision.narrow]) if criteria else None
     try:
-        stored, is_new = await gate.hapi.create_or_find(body, if_none_exist=condition)
+        stored, is_new = (
+            (found, False)
+            if found is not None
+            else await gate.hapi.create_or_find(body, if_none_exist=condition)
+        )
     except HAPIPermanentError as error:
         raise _translated(error) from None
     if not is_new:
-        found = gate.may(Interaction("read", type_, stored["id"]))
-        if not found.allowed or not await gate.confirm(found, stored):
+        right = gate.may(Interaction("read", type_, stored["id"]))
+        if not right.allowed or not await gate.confirm(right, stored):
             raise ConflictError() if is_ours else NotFoundError()
     reference = f"{type_}/{stored['id']}"
     await gate.record(interaction, what=[reference], patients=[patient_reference(stored)])
@@ -152,6 +159,15 @@ async def _prepare(gate: Gate, decision: Decision, body: dict[str, Any], old: di
         await _check_mrn(gate, body, old)
     if not await gate.confirm(decision, body):
         raise RefusedError("ERR_004", "the new version is outside the caller's rights")
+
+
+async def _existing(gate: Gate, type_: str, criteria: list[tuple[str, str]]) -> dict[str, Any] | None:
+    """Return the one resource that fulfils a client's condition, or None."""
+    entries = (await gate.hapi.search(type_, criteria, count=2)).get("entry", [])
+    if len(entries) > 1:
+        raise MultipleMatchesError()
+    resource: dict[str, Any] | None = entries[0]["resource"] if entries else None
+    return resource
 
 
 async def _take_subject(gate: Gate, task: dict[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """Who gets what, on the real HAPI: anonymous, wrong role, wrong patient, right caller."""
 
+from uuid import uuid4
+
 import pytest
 
 from facade.hapi import HAPIClient
@@ -90,12 +92,13 @@ async def test_an_unreleased_result_does_not_exist_for_the_patient(
 
 
 async def test_a_chain_into_what_is_hidden_tells_nothing(world: World, people: dict[str, str]) -> None:
-    secret = await world.ask("admin", "POST", "Patient", json=patient("Hidden^Person"))
+    name = f"Hidden{uuid4().hex}"
+    secret = await world.ask("admin", "POST", "Patient", json=patient(f"{name}^Person"))
     hidden = f"Patient/{secret.json()['id']}"
     await world.ask(
         "doctor", "POST", "Observation", json=observation(people["own"], focus=[{"reference": hidden}])
     )
-    asked = "Observation?focus:Patient.name=Hidden"
+    asked = f"Observation?focus:Patient.name={name}"
     assert ids(await world.ask("patient", "GET", asked)) == set()
     assert len(ids(await world.ask("doctor", "GET", asked))) == 1
     own = ids(await world.ask("patient", "GET", "Observation?subject:Patient.birthdate=1970-01-01"))
@@ -140,4 +143,5 @@ async def test_shared_patients_are_those_of_active_groups_today(world: World, pe
 
 async def test_a_role_chain_into_a_type_it_may_not_search_is_refused(world: World) -> None:
     answer = await world.ask("lab", "GET", "Patient?_has:ImagingStudy:subject:status=available")
-    assert (answer.status_code, code_of(answer)) == (403, "ERR_004")
+    # The wildcard scope was written out for the role when it was granted, so the scope says no first.
+    assert (answer.status_code, code_of(answer)) == (403, "ERR_003")

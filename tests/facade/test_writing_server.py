@@ -1,6 +1,7 @@
 """Writes on the real HAPI: versions, rules of the product, references, limits, idempotency."""
 
 import asyncio
+from uuid import uuid4
 
 import pytest
 
@@ -265,3 +266,36 @@ async def test_history_and_versions(world: World) -> None:
     assert (await world.ask("patient", "GET", f"{path}/_history")).status_code == 404
     assert (await world.ask("patient", "GET", f"{path}/_history/1")).status_code == 404
     assert (await world.ask("patient", "GET", "Patient/_history")).status_code == 405
+
+
+async def test_a_condition_does_not_get_around_the_mrn(world: World) -> None:
+    body = patient()
+    first = await world.ask("admin", "POST", "Patient", json=body)
+    elsewhere = {"If-None-Exist": f"identifier=urn:demo:other|{body['identifier'][0]['value']}"}
+    second = await world.ask("admin", "POST", "Patient", json=body, headers=elsewhere)
+    assert (second.status_code, second.json()["id"]) == (200, first.json()["id"])
+    two = patient(identifier=[{"system": MRN, "value": "T-1"}, {"system": MRN, "value": "T-2"}])
+    answer = await world.ask("admin", "POST", "Patient", json=two)
+    assert (answer.status_code, code_of(answer)) == (422, "ERR_103")
+
+
+async def test_an_ai_observation_that_its_report_forgot_is_not_released(
+    world: World, people: dict[str, str], workers: HAPIClient
+) -> None:
+    key = [{"system": "urn:neuronova:ai-result", "value": uuid4().hex}]
+    finding = [{"system": "urn:neuronova:ai-result", "value": f"{key[0]['value']}#core"}]
+    seen = await workers.create(observation(people["own"], "imaging", "preliminary", identifier=finding))
+    report = {
+        "resourceType": "DiagnosticReport",
+        "status": "preliminary",
+        "code": {"text": "MR brain"},
+        "subject": {"reference": people["own"]},
+        "identifier": key,
+    }
+    await workers.create(report)
+    current = (await world.ask("rib", "GET", f"Observation/{seen['id']}")).json()
+    answer = await world.ask("rib", "PUT", f"Observation/{seen['id']}", json=current | {"status": "final"})
+    assert (answer.status_code, code_of(answer)) == (422, "ERR_402")
+    stripped = {name: value for name, value in current.items() if name != "identifier"}
+    answer = await world.ask("rib", "PUT", f"Observation/{seen['id']}", json=stripped)
+    assert (answer.status_code, code_of(answer)) == (422, "ERR_402")
