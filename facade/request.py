@@ -93,9 +93,14 @@ def segments(raw_path: bytes) -> list[str]:
         raise NotFoundError()
     parts = raw_path[len(prefix) :].strip(b"/").split(b"/")
     try:
-        return [unquote_to_bytes(part).decode("ascii") for part in parts if part or len(parts) > 1]
+        found = [unquote_to_bytes(part).decode("ascii") for part in parts]
     except UnicodeDecodeError:
         raise NotFoundError() from None
+    if found == [""]:
+        return []
+    if "" in found:
+        raise NotFoundError()
+    return found
 
 
 def pairs(text: bytes) -> list[tuple[str, str]]:
@@ -130,7 +135,9 @@ def parse(
     """Return what is asked; `query` holds the query string and, for `_search`, the form body."""
     given = _without_format(query)
     match method, segments(raw_path):
-        case _, [*_, name] if name.startswith("$") and not (method == "POST" and _OPERATION.fullmatch(name)):
+        case _, [*before, name] if name.startswith("$") and not (
+            method == "POST" and len(before) == 2 and _OPERATION.fullmatch(name)
+        ):
             raise MethodError("this operation is not offered")
         case (("GET" | "HEAD"), [type_]):
             return _search(_known(type_), given, base_url, lenient, page_max)
@@ -164,8 +171,6 @@ def parse(
         case "POST", [type_, id_, operation] if _OPERATION.fullmatch(operation):
             _nothing(given)
             return Request(Interaction("operation", _known(type_), _id(id_), operation=operation, body=body))
-        case _, [*_, name] if name.startswith("$"):
-            raise MethodError("this operation is not offered")
         case _, [type_, *_] if _TYPE.fullmatch(type_):
             raise MethodError()
         case _, []:
