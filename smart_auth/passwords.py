@@ -64,4 +64,5 @@ def check_password(password: str, username: str, *, length: int) -> None:
 def _is_sequence(text: str) -> bool:
     """123456..., abcdef..., and their reverse, all through."""
     steps = {ord(b) - ord(a) for a, b in itertools.pairwise(text)}
-    return steps <= {1} or steps <= {-1} or (text.isdigit() and steps <= {1, -9})
+    wrapped = ({1, -9}, {-1, 9}) if text.isdigit() else ({1}, {-1})
+    return any(steps <= allowed for allowed in wrapped)

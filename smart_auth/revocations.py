@@ -7,6 +7,7 @@ section 6). Sources: RFC 7009 (revocation), RFC 9700 section 4.14 (refresh token
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -14,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from smart_auth.database import Database
@@ -47,7 +48,9 @@ def revoke(session: Session, kind: str, value: str, *, expires_at: int) -> None:
     session.execute(delete(Revocation).where(Revocation.expires_at < int(time.time())))
     known = session.scalar(select(Revocation.id).where(Revocation.kind == kind, Revocation.value == value))
     if known is None:
-        session.add(Revocation(kind=kind, value=value, expires_at=expires_at))
+        # Two processes may end the same thing at the same moment; once is enough.
+        with contextlib.suppress(IntegrityError), session.begin_nested():
+            session.add(Revocation(kind=kind, value=value, expires_at=expires_at))
     raise_epoch(session)
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from sqlalchemy import delete
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from smart_auth.database import Database
@@ -61,11 +62,17 @@ class Throttle:
 
     @staticmethod
     def _row(session: Session, key: str) -> LoginFailure:
-        row = session.get(LoginFailure, key)
-        if row is None:
-            row = LoginFailure(key=key, count=0, last_at=0, wait_until=0)
-            session.add(row)
-        return row
+        """The row, locked until the end of the transaction (SQLite locks the whole file anyway)."""
+        row = session.get(LoginFailure, key, with_for_update=True)
+        if row is not None:
+            return row
+        try:
+            # Another process may make it at the same moment; then that one is read.
+            with session.begin_nested():
+                session.add(LoginFailure(key=key, count=0, last_at=0, wait_until=0))
+        except IntegrityError:
+            session.expire_all()
+        return session.get_one(LoginFailure, key, with_for_update=True)
 
     def _delay_s(self, count: int, factor: int) -> int:
         if count >= self._lock_after * factor:

@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import hmac
+import json
 import re
 import secrets
 from dataclasses import dataclass, field
@@ -162,3 +164,12 @@ class Flow:
 def bearer(token: dict[str, Any]) -> dict[str, str]:
     """The header of an access token."""
     return {"Authorization": f"Bearer {token['access_token']}"}
+
+
+def signed_with_public_key(header: dict[str, Any], claims: dict[str, Any], pem: bytes, digest: str) -> str:
+    """A token whose HMAC secret is a public key (confusion of ES with HS); libraries refuse to make one."""
+    parts = [
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in (header, claims)
+    ]
+    signature = hmac.digest(pem, ".".join(parts).encode(), digest)
+    return ".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=").decode()])

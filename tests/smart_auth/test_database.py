@@ -1,0 +1,129 @@
+"""The tables: migrations and models agree, on SQLite and MariaDB, also when processes start together."""
+
+import getpass
+import multiprocessing
+import os
+import sqlite3
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, select, text
+from sqlalchemy.engine import make_url
+
+from smart_auth import clients, users
+from smart_auth.database import Database
+from smart_auth.errors import StoreUnavailableError
+from smart_auth.models import Base, Epoch
+from smart_auth.revocations import Feed
+
+
+def test_the_migrations_make_what_the_models_say(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/t.db")
+    database.migrate()
+    database.migrate()
+    with create_engine(f"sqlite:///{tmp_path}/t.db").connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    assert (tmp_path / "t.db").stat().st_mode & 0o777 == 0o600
+    database.close()
+
+
+def _migrate(url: str) -> int:
+    database = Database(url)
+    database.migrate()
+    with database.read() as session:
+        return session.scalar(select(Epoch.value)) or 0
+
+
+def test_processes_that_start_together_migrate_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(3) as pool:
+        assert pool.map(_migrate, [f"sqlite:///{tmp_path}/t.db"] * 4) == [1] * 4
+
+
+def test_a_commit_is_durable_and_readers_do_not_wait(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/t.db")
+    database.migrate()
+    with database.read() as session:
+        assert session.scalar(text("PRAGMA journal_mode")) == "wal"
+        assert session.scalar(text("PRAGMA synchronous")) == 2
+        assert session.scalar(text("PRAGMA foreign_keys")) == 1
+    with database.write(), database.read() as reading:
+        assert reading.scalar(select(Epoch.value)) == 1
+    database.close()
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/t.db")
+    database.migrate()
+
+    def fail_half_way() -> None:
+        with database.write() as session:
+            session.execute(text("UPDATE epoch SET value = 99"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
+    with database.read() as session:
+        assert session.scalar(select(Epoch.value)) == 1
+    database.close()
+
+
+def test_a_database_that_does_not_answer_is_a_temporary_error(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/t.db")
+    database.migrate()
+    database.close()
+    connection = sqlite3.connect(tmp_path / "t.db", isolation_level=None)
+    connection.execute("DROP TABLE epoch")
+    connection.close()
+    with pytest.raises(StoreUnavailableError), database.read() as session:
+        session.scalar(select(Epoch.value))
+
+
+@pytest.mark.server
+def test_users_clients_and_revocations_work_on_mariadb(mariadb: Any) -> None:
+    server = make_url(mariadb.openemr_url)
+    _as_root(
+        mariadb,
+        "CREATE OR REPLACE DATABASE smart_auth_test; "
+        f"GRANT ALL ON smart_auth_test.* TO '{server.username}'@'127.0.0.1'",
+    )
+    url = server.set(database="smart_auth_test").render_as_string(hide_password=False)
+    database = Database(url)
+    try:
+        database.migrate()
+        database.migrate()
+        with create_engine(url).connect() as connection:
+            found = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+        assert [change for change in found if change[0] in ("add_table", "add_column", "remove_table")] == []
+        feed = Feed(database)
+        feed.refresh()
+        invitation = users.create(database, "demo-doctor", "doctor")
+        user = users.accept(database, invitation.code, "a long enough sentence", length=12)
+        clients.register(
+            database,
+            "app-1",
+            kind="public",
+            name="A",
+            scope="user/*.rs",
+            redirect_uris=["https://app.example/cb"],
+        )
+        feed.refresh()
+        assert feed.state.generations == {user.id: user.generation}
+        assert feed.state.clients == {"app-1"}
+        users.set_disabled(database, user.id, disabled=True, actor=None)
+        feed.refresh()
+        assert feed.state.generations == {}
+    finally:
+        database.close()
+        _as_root(mariadb, "DROP DATABASE smart_auth_test")
+
+
+def _as_root(mariadb: Any, statements: str) -> None:
+    """The server's root is the system user who runs the stack, through the private socket."""
+    user = "root" if os.geteuid() == 0 else getpass.getuser()
+    socket = f"--socket={mariadb.var}/run/mariadb.sock"
+    subprocess.run(["mariadb", "--no-defaults", socket, f"--user={user}", "-e", statements], check=True)
