@@ -244,11 +244,9 @@ class HAPIClient:
 
     async def _read(self, response: httpx.Response) -> httpx.Response:
         """Return the response with its body, or raise as soon as the body is known to be over the limit."""
-        if response.is_stream_consumed:  # a transport that answers from memory
-            return response
         parts, size = [], 0
         try:
-            async for part in response.aiter_raw():
+            async for part in _parts(response):
                 size += len(part)
                 if size > self._answer_max_bytes:
                     raise HAPITemporaryError("answer over the limit", status=507)
@@ -265,6 +263,14 @@ class HAPIClient:
         if not isinstance(body, dict):
             raise HAPIError("HAPI's answer is not a resource")
         return body
+
+
+async def _parts(response: httpx.Response) -> AsyncIterator[bytes]:
+    if response.is_stream_consumed:  # a transport that answers from memory
+        yield response.content
+        return
+    async for part in response.aiter_raw():
+        yield part
 
 
 def encode(params: Params) -> str:

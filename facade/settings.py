@@ -35,5 +35,4 @@ class FacadeSettings(BaseSettings):
     accel: bool = Field(True, description="Let nginx carry answers that nobody has to inspect (way a)")
     breaker_failures: int = Field(5, description="Failures in a row that open the circuit of a dependency")
     breaker_open_s: float = Field(5.0, description="Time that a circuit stays open; also Retry-After")
-    sign_login_age_s: int = Field(300, description="Oldest login that may sign")
     idempotency_s: int = Field(86400, description="How long an Idempotency-Key is remembered")

@@ -31,6 +31,7 @@ class World:
     app: ASGIApp
     services: Services
     spool_dir: Path
+    arrival: Arrival
     tokens: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def browser(self) -> httpx.AsyncClient:
@@ -121,7 +122,7 @@ async def opened(
             trusted=True,
         )
         services.auth.feed.refresh()
-        yield World(app, services, settings.spool_dir)
+        yield World(app, services, settings.spool_dir, arrival)
 
 
 def patient(name: str = "Demo^Patient One", **more: Any) -> dict[str, Any]:
