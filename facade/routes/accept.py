@@ -70,16 +70,18 @@ def frame_form(header: str | None, stored: str, *, several: bool) -> Form:
     """
     kind = MEDIA_TYPE.get(stored)
     label = EXPLICIT_LE if stored in NATIVE_LE else stored
+    # Big-endian and deflated originals have no form of their own in PS3.18: they are decoded.
+    is_servable = kind is not None or label == EXPLICIT_LE
     for wanted in ranges(header):
         is_multipart = wanted.is_multipart or (several and wanted.media_type == "*/*")
         if several and not is_multipart:
             continue
-        if _takes_stored(wanted, kind, label):
+        if is_servable and _takes_stored(wanted, kind, label):
             return Form("stored", is_multipart, label)
-        if wanted.media_type in ("application/octet-stream", "*/*") and wanted.transfer_syntax in (
-            None,
-            EXPLICIT_LE,
-        ):
+        takes_native = wanted.transfer_syntax in (None, EXPLICIT_LE) or (
+            wanted.transfer_syntax == "*" and not is_servable
+        )
+        if takes_native and wanted.media_type in ("application/octet-stream", "*/*"):
             return Form("native", is_multipart, EXPLICIT_LE)
     raise NotAcceptableError("Accept")
 

@@ -94,8 +94,8 @@ class View:
 
     @property
     def patient(self) -> str:
-        """Id of the patient that is disclosed."""
-        return self.study.patient_ref.removeprefix("Patient/")
+        """Reference of the patient that is disclosed."""
+        return self.study.patient_ref
 
     def index(self) -> Index:
         """The rows (there are some: the study was found in them)."""

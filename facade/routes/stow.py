@@ -151,7 +151,7 @@ async def _decide(
         if not await gate.confirm(decision, study):
             part.failure = NOT_AUTHORISED
             continue
-        part.patient = matched.patient_ref.removeprefix("Patient/")
+        part.patient = matched.patient_ref
         if index is not None:
             _check_uids(index, part, matched.patient_ref)
 

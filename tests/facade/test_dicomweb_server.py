@@ -1,0 +1,442 @@
+"""DICOMweb on the real HAPI: who sees which images, and in what form."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from facade.hapi import HAPIClient
+from facade.routes import images as images_module
+from imaging import names
+from imaging.index import Index, InstanceRow, OutcomeRow, SeriesRow, StudyRow
+from imaging.metadata import write_metadata
+from imaging.orthanc_id import orthanc_id
+from imaging.read import inspect
+from imaging.study import imaging_study
+from tests.facade.world import World, code_of
+from tests.imaging.builders import mr_file
+
+pytestmark = pytest.mark.server
+HT = "1.2.840.10008.1.2.4.202"
+
+
+@dataclass
+class Images:
+    """What the tests put into rows and HAPI."""
+
+    world: World
+    workers: HAPIClient
+    index: Index
+    endpoint: str
+
+    async def study(self, patient_ref: str, state: str = "available") -> str:
+        """A study of one MR series with two slices, and one SEG series of the product."""
+        study = f"1.2.{uuid4().int}"[:60]
+        data_dir = self.world.services.settings.data_dir
+        row = StudyRow(study, patient_ref, state="available", accession="A1", started="2026-01-02")
+        for number in (1, 2):
+            found = inspect(mr_file(study_uid=study, series_uid=f"{study}.1", number=number))
+            write_metadata(data_dir, study, f"{study}.1", found.sop_uid, found.metadata)
+            self.index.add(
+                row,
+                SeriesRow(f"{study}.1", study, modality="MR", number=1),
+                InstanceRow(
+                    sop_uid=found.sop_uid,
+                    series_uid=f"{study}.1",
+                    study_uid=study,
+                    patient_ref=patient_ref,
+                    orthanc_id=found.orthanc_id,
+                    sop_class=found.sop_class,
+                    transfer_syntax=HT,
+                    digest=found.digest,
+                    frames=1,
+                    rows=16,
+                    columns=12,
+                    instance_number=number,
+                    outcome="done",
+                ),
+            )
+        self.index.set_study(study, state="available" if state == "available" else "registered")
+        await self.workers.create(
+            imaging_study(
+                replace(row, state="available" if state == "available" else "registered", accession=""),
+                self.index.series(study),
+                self.index.instances(study),
+                self.endpoint,
+            )
+        )
+        return study
+
+    async def result(self, study: str, patient_ref: str, status: str | None) -> str:
+        """The product's SEG of a study, with a report in this status (None: without a report)."""
+        key, series = uuid4().hex, f"{study}.9"
+        write_metadata(self.world.services.settings.data_dir, study, series, f"{series}.1", {})
+        self.index.add(
+            StudyRow(study, patient_ref),
+            SeriesRow(series, study, modality="SEG", own=True, result_key=key),
+            InstanceRow(
+                f"{series}.1",
+                series,
+                study,
+                patient_ref,
+                orthanc_id("p", study, series, "1"),
+                names.SEG_SOP_CLASS,
+                "1.2.840.10008.1.2.1",
+                "bit-1",
+                frames=3,
+                outcome="not-applicable",
+                own=True,
+            ),
+        )
+        if status is not None:
+            await self.workers.create(
+                {
+                    "resourceType": "DiagnosticReport",
+                    "identifier": [{"system": names.AI_RESULT, "value": key}],
+                    "status": status,
+                    "code": {"text": "AI result"},
+                    "subject": {"reference": patient_ref},
+                }
+            )
+        return series
+
+    async def get(self, who: str | None, path: str, method: str = "GET", **headers: str) -> httpx.Response:
+        """One request under /dicom-web."""
+        sent = {**(self.world.tokens[who] if who else {}), **headers}
+        async with self.world.browser() as browser:
+            return await browser.request(method, f"/dicom-web/{path}", headers=sent)
+
+
+@pytest.fixture
+async def images(world: World, workers: HAPIClient, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Images]:
+    monkeypatch.setattr(images_module, "KEEP_S", 0.0)  # each test sees what it has just written
+    index = Index(world.services.settings.data_dir)
+    endpoint = await workers.create(
+        {
+            "resourceType": "Endpoint",
+            "status": "active",
+            "connectionType": {"code": "dicom-wado-rs"},
+            "payloadType": [{"text": "DICOM"}],
+            "address": "http://localhost/dicom-web",
+        }
+    )
+    yield Images(world, workers, index, f"Endpoint/{endpoint['id']}")
+    index.close()
+
+
+def instance_path(study: str, number: int = 1) -> str:
+    return f"studies/{study}/series/{study}.1/instances/{study}.1.{number}"
+
+
+async def test_a_frame_goes_out_by_nginx_with_the_stored_label(
+    images: Images, people: dict[str, str]
+) -> None:
+    study = await images.study(people["own"])
+    answer = await images.get("doctor", f"{instance_path(study, 2)}/frames/1")
+    assert answer.status_code == 200
+    oid = images.index.instance(study, f"{study}.1", f"{study}.1.2").orthanc_id
+    assert answer.headers["x-accel-redirect"] == f"/internal-orthanc/instances/{oid}/frames/0/raw"
+    assert answer.headers["content-type"] == f"image/jphc; transfer-syntax={HT}"
+    assert answer.headers["cache-control"] == "private, no-cache"
+    assert answer.content == b""
+
+
+@pytest.mark.parametrize(
+    ("who", "state", "status"),
+    [
+        ("doctor", "available", 200),
+        ("rib", "available", 200),
+        ("admin", "available", 200),
+        ("patient", "available", 200),
+        ("doctor", "registered", 200),
+        ("patient", "registered", 404),
+        ("external", "available", 404),
+        ("nurse", "available", 403),
+        ("lab", "available", 403),
+        (None, "available", 401),
+    ],
+)
+async def test_the_studys_imagingstudy_decides_on_every_form(
+    images: Images, people: dict[str, str], who: str | None, state: str, status: int
+) -> None:
+    study = await images.study(people["own"], state)
+    for path in (
+        f"{instance_path(study)}/frames/1",
+        f"{instance_path(study)}/metadata",
+        instance_path(study),
+        f"studies/{study}/metadata",
+        f"studies/{study}/series",
+        f"studies/{study}/instances",
+        f"studies/{study}/series/{study}.1/instances",
+    ):
+        answer = await images.get(who, path)
+        assert answer.status_code == status, path
+        assert ("x-accel-redirect" in answer.headers) == (
+            status == 200 and path.endswith(("frames/1", f"{study}.1.1"))
+        )
+
+
+async def test_a_foreign_study_looks_like_one_that_is_not_there(
+    images: Images, people: dict[str, str]
+) -> None:
+    foreign = await images.study(people["foreign"])
+    bodies = []
+    for study in (foreign, "1.2.3.4.5.6", "..", "1" * 80):
+        answer = await images.get("patient", f"studies/{study}/metadata")
+        assert answer.status_code == 404
+        body = answer.json()
+        del body["issue"][0]["diagnostics"]
+        bodies.append(body)
+    assert all(body == bodies[0] for body in bodies)
+
+
+async def test_uids_of_different_studies_do_not_go_together(images: Images, people: dict[str, str]) -> None:
+    own, foreign = await images.study(people["own"]), await images.study(people["foreign"])
+    for path in (
+        f"studies/{own}/series/{foreign}.1/instances/{foreign}.1.1/frames/1",
+        f"studies/{own}/series/{own}.1/instances/{foreign}.1.1/frames/1",
+        f"studies/{own}/series/{foreign}.1/metadata",
+        f"studies/{own}/series/{foreign}.1/instances",
+    ):
+        assert (await images.get("patient", path)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("frames", "status"),
+    [
+        ("2", 404),
+        ("999999", 404),
+        ("0", 400),
+        ("-1", 400),
+        ("1;2", 400),
+        ("1,2", 404),
+        ("x", 400),
+        ("9999999", 400),
+    ],
+)
+async def test_frame_numbers_out_of_range_are_refused(
+    images: Images, people: dict[str, str], frames: str, status: int
+) -> None:
+    study = await images.study(people["own"])
+    answer = await images.get("doctor", f"{instance_path(study)}/frames/{frames}")
+    assert answer.status_code == status
+    assert "x-accel-redirect" not in answer.headers
+
+
+async def test_other_forms_come_from_pixels(images: Images, people: dict[str, str]) -> None:
+    study = await images.study(people["own"])
+    oid = images.index.instance(study, f"{study}.1", f"{study}.1.1").orthanc_id
+    frames = f"{instance_path(study)}/frames/1"
+    decoded = await images.get("doctor", frames, accept="application/octet-stream")
+    assert decoded.headers["x-accel-redirect"] == (
+        f"/internal-pixels/instances/{oid}/frames/1?form=single&syntax=native"
+    )
+    packed = await images.get("doctor", frames, accept='multipart/related; type="image/jphc"')
+    assert packed.headers["x-accel-redirect"] == (
+        f"/internal-pixels/instances/{oid}/frames/1?form=multipart&syntax=stored"
+    )
+    whole = await images.get("doctor", instance_path(study), accept="application/dicom")
+    assert whole.headers["x-accel-redirect"] == f"/internal-orthanc/instances/{oid}/file"
+    answer = await images.get("doctor", frames, accept="image/png")
+    assert (answer.status_code, code_of(answer)) == (406, "ERR_106")
+
+
+async def test_an_instance_in_change_is_not_served_under_a_doubtful_label(
+    images: Images, people: dict[str, str]
+) -> None:
+    study = await images.study(people["own"])
+    images.index.begin_change([f"{study}.1.1"])
+    answer = await images.get("doctor", f"{instance_path(study)}/frames/1")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert (await images.get("doctor", f"{instance_path(study, 2)}/frames/1")).status_code == 200
+    images.index.set_outcomes([OutcomeRow(f"{study}.1.1", "done", "", HT, 1)])
+    assert (await images.get("doctor", f"{instance_path(study)}/frames/1")).status_code == 200
+
+
+async def test_a_known_frame_is_304_only_for_who_may_see_it(images: Images, people: dict[str, str]) -> None:
+    study = await images.study(people["own"])
+    frames = f"{instance_path(study)}/frames/1"
+    tag = (await images.get("doctor", frames)).headers["etag"]
+    again = await images.get("doctor", frames, **{"if-none-match": tag})
+    assert (again.status_code, again.headers["etag"]) == (304, tag)
+    assert "x-accel-redirect" not in again.headers
+    assert (await images.get("external", frames, **{"if-none-match": tag})).status_code == 404
+    other = await images.get("doctor", frames, accept="application/octet-stream", **{"if-none-match": tag})
+    assert other.status_code == 200
+
+
+async def test_head_asks_for_the_same_bytes(images: Images, people: dict[str, str]) -> None:
+    study = await images.study(people["own"])
+    frames = f"{instance_path(study)}/frames/1"
+    get, head = await images.get("doctor", frames), await images.get("doctor", frames, "HEAD")
+    for header in ("x-accel-redirect", "etag", "content-type"):
+        assert get.headers[header] == head.headers[header]
+
+
+@pytest.mark.parametrize(
+    ("status", "doctor", "patient"),
+    [
+        (None, False, False),
+        ("preliminary", True, False),
+        ("final", True, True),
+        ("amended", True, True),
+        ("cancelled", False, False),
+        ("entered-in-error", False, False),
+    ],
+)
+async def test_a_segmentation_is_shown_as_its_report_allows(
+    images: Images, people: dict[str, str], status: str | None, doctor: bool, patient: bool
+) -> None:
+    study = await images.study(people["own"])
+    series = await images.result(study, people["own"], status)
+    for who, shown in (("doctor", doctor), ("patient", patient)):
+        direct = await images.get(who, f"studies/{study}/series/{series}/instances/{series}.1")
+        assert direct.status_code == (200 if shown else 404), who
+        listed = (await images.get(who, f"studies/{study}/series")).json()
+        assert (len(listed) == 2) == shown, who
+        told = (await images.get(who, f"studies/{study}/metadata")).json()
+        assert (len(told) == 3) == shown, who
+        whole = (await images.get(who, f"studies?StudyInstanceUID={study}")).json()
+        assert whole[0]["00201206"]["Value"] == [2 if shown else 1], who
+
+
+async def test_a_withdrawn_series_is_served_to_nobody(images: Images, people: dict[str, str]) -> None:
+    study = await images.study(people["own"])
+    series = await images.result(study, people["own"], "final")
+    images.index.set_series_state(series, "withdrawn")
+    answer = await images.get("admin", f"studies/{study}/series/{series}/instances/{series}.1")
+    assert answer.status_code == 404
+
+
+async def test_the_study_list_holds_what_may_be_seen(images: Images, people: dict[str, str]) -> None:
+    own, foreign = await images.study(people["own"]), await images.study(people["foreign"])
+    hidden = await images.study(people["own"], "registered")
+    query = f"studies?StudyInstanceUID={own},{foreign},{hidden}"
+
+    async def seen(who: str) -> set[str]:
+        answer = await images.get(who, query)
+        assert answer.status_code == 200, answer.text
+        return {one["0020000D"]["Value"][0] for one in answer.json()}
+
+    assert await seen("doctor") == {own, foreign, hidden}
+    assert await seen("patient") == {own}
+    assert await seen("external") == set()
+    assert (await images.get("nurse", query)).status_code == 403
+
+
+async def test_a_shared_patients_study_is_seen_from_outside_while_it_is_shared(
+    images: Images, people: dict[str, str], workers: HAPIClient
+) -> None:
+    person = await images.world.ask(
+        "admin",
+        "POST",
+        "Patient",
+        json={"resourceType": "Patient", "identifier": [{"system": names.MRN, "value": uuid4().hex}]},
+    )
+    reference = f"Patient/{person.json()['id']}"
+    study = await images.study(reference)
+    assert (await images.get("external", f"studies/{study}/metadata")).status_code == 404
+    group = {
+        "resourceType": "Group",
+        "type": "person",
+        "actual": True,
+        "active": True,
+        "managingEntity": {"reference": people["organization"]},
+        "member": [{"entity": {"reference": reference}}],
+    }
+    made = await images.world.ask("admin", "POST", "Group", json=group)
+    assert made.status_code == 201, made.text
+    assert (await images.get("external", f"studies/{study}/metadata")).status_code == 200
+    ended = {**made.json(), "active": False}
+    changed = await images.world.ask(
+        "admin", "PUT", f"Group/{made.json()['id']}", json=ended, headers={"If-Match": made.headers["etag"]}
+    )
+    assert changed.status_code == 200, changed.text
+    assert (await images.get("external", f"studies/{study}/metadata")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("StudyInstanceUID={study}", True),
+        ("0020000D={study}", True),
+        ("StudyInstanceUID={study}&ModalitiesInStudy=MR", True),
+        ("StudyInstanceUID={study}&ModalitiesInStudy=CT", False),
+        ("StudyInstanceUID={study}&StudyDate=20260101-20260103", True),
+        ("StudyInstanceUID={study}&StudyDate=20260103-", False),
+        ("StudyInstanceUID={study}&StudyDate=20260102", True),
+        ("StudyInstanceUID={study}&PatientName=Demo*", True),
+        ("StudyInstanceUID={study}&PatientName=Demo^own", True),
+        ("StudyInstanceUID={study}&PatientName=Nobody*", False),
+        ("StudyInstanceUID={study}&PatientID=no-such-id", False),
+        (
+            "StudyInstanceUID={study}&includefield=00081030%2C00080060&limit=101&offset=0&fuzzymatching=false",
+            True,
+        ),
+        ("StudyInstanceUID={study}&offset=1", False),
+    ],
+)
+async def test_studies_are_matched_by_their_attributes(
+    images: Images, people: dict[str, str], query: str, found: bool
+) -> None:
+    study = await images.study(people["own"])
+    answer = await images.get("doctor", "studies?" + query.format(study=study))
+    assert answer.status_code == 200, answer.text
+    assert [one["0020000D"]["Value"][0] for one in answer.json()] == ([study] if found else [])
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["StudyInstanceUID=..", "StudyDate=x", "limit=-1", "Rows=3", "PatientName=*em*", "_include=*", "a=1"],
+)
+async def test_a_query_that_is_not_understood_is_refused(images: Images, query: str) -> None:
+    assert (await images.get("doctor", f"studies?{query}")).status_code == 400
+
+
+async def test_what_is_seen_is_on_record(images: Images, people: dict[str, str]) -> None:
+    study = await images.study(people["own"])
+    before = len(images.world.trail())
+    for number in (1, 2):
+        for _ in range(3):
+            await images.get("doctor", f"{instance_path(study, number)}/frames/1")
+    await images.get("doctor", f"studies/{study}/metadata")
+    await images.get("external", f"studies/{study}/metadata")
+    events = [record["event"] for record in images.world.trail()[before:]]
+    seen = [event for event in events if event["outcome"] == "0"]
+    # six frames of one series in one minute are one viewing (two where the minute turned), metadata one more
+    assert len(seen) in (2, 3)
+    for event in seen:
+        assert {"reference": people["own"]} in [entity["what"] for entity in event["entity"]]
+    refused = [event for event in events if event["outcome"] == "4"]
+    assert len(refused) == 1
+    assert {"system": "urn:dicom:uid", "value": f"urn:oid:{study}"} in [
+        entity["what"].get("identifier") for entity in refused[0]["entity"]
+    ]
+
+
+async def test_a_study_without_a_record_in_hapi_is_not_served(images: Images, people: dict[str, str]) -> None:
+    study = f"1.2.{int(datetime.now(UTC).timestamp())}.{uuid4().int}"[:60]
+    row = StudyRow(study, people["own"], state="available")
+    instance: dict[str, Any] = {"frames": 1, "outcome": "done"}
+    images.index.add(
+        row,
+        SeriesRow(f"{study}.1", study),
+        InstanceRow(
+            f"{study}.1.1",
+            f"{study}.1",
+            study,
+            people["own"],
+            orthanc_id("a", study, "b", "c"),
+            "c",
+            HT,
+            "d",
+            **instance,
+        ),
+    )
+    assert (await images.get("admin", f"{instance_path(study)}/frames/1")).status_code == 404
