@@ -81,6 +81,9 @@ class LeasedWorker(Worker):  # type: ignore[misc]
                 worker_registration.register(self, entry)
                 entry.execute()
 
+    def handle_exception(self, job: Any, *exc_info: Any) -> None:
+        """Nothing: the runner has said what failed, without the texts that RQ would print."""
+
     def maintain_heartbeats(self, job: Any) -> None:
         """Called while the child works. A lost Redis is no reason to leave the child alone."""
         try:
@@ -156,6 +159,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("queue", choices=QUEUES)
     queue_name: str = parser.parse_args(arguments).queue
     log.configure(f"worker-{queue_name}")
+    # Tells of each module that it copies, at INFO.
+    logging.getLogger("highdicom").setLevel(logging.WARNING)
     settings = SubscriptionsSettings.from_environment()
     connection = connect(settings.redis_url)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until RQ's own handler is there

@@ -1,0 +1,53 @@
+"""Fixtures of the flows: the pipeline's processes with a hospital in HAPI, and a small phantom study."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset
+
+from inference.training.phantom import write_study
+from tests.flows.pipeline import PROGRAMS, Clinic, read_folder
+from tests.servers.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def clinic(servers: Stack) -> Iterator[Clinic]:
+    """The pipeline with a hospital whose patients have our MRN."""
+    clinic = Clinic(servers.need(*PROGRAMS))
+    if not clinic.search("Organization", identifier="urn:neuronova:patient-identifier-system|"):
+        clinic.create(
+            {
+                "resourceType": "Organization",
+                "active": True,
+                "name": "Demo Hospital",
+                "identifier": [
+                    {"system": "urn:neuronova:patient-identifier-system", "value": "urn:neuronova:mrn"}
+                ],
+            }
+        )
+    yield clinic
+    clinic.close()
+
+
+@pytest.fixture(scope="session")
+def brain(tmp_path_factory: pytest.TempPathFactory) -> list[Dataset]:
+    """A phantom with all four series, small enough for a test: 4 x 16 slices of 64 x 64."""
+    directory: Path = tmp_path_factory.mktemp("brain")
+    write_study(
+        directory,
+        9101,
+        patient_id="X",
+        patient_name="Demo^Patient",
+        birth_date="19800101",
+        sex="F",
+        shape=(16, 64, 64),
+    )
+    return list(read_folder(directory))
+
+
+@pytest.fixture(scope="session")
+def single_series(brain: list[Dataset]) -> list[Dataset]:
+    """One series of it: a study that no bundle accepts, for tests that are about images only."""
+    first = brain[0].SeriesInstanceUID
+    return [dataset for dataset in brain if dataset.SeriesInstanceUID == first]

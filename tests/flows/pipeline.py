@@ -1,0 +1,333 @@
+"""What the flows of the pipeline share: a clinic in HAPI, small studies, and the question whether a study is
+whole.
+"""
+
+import io
+import os
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pymysql
+from pydicom import Dataset, dcmread
+from sqlalchemy.engine import make_url
+
+from imaging.index import Index, InstanceRow, UploadRow
+from imaging.inspection import Inspection
+from imaging.read import inspect
+from tests.servers.stack import Stack, wait_for
+
+PROGRAMS = (
+    "redis",
+    "hapi",
+    "orthanc",
+    "mariadb",
+    "receiver",
+    "ingest",
+    "worker-imaging",
+    "worker-inference",
+    "worker-openemr",
+    "worker-notify",
+    "scheduler",
+)
+MRN, ACCESSION = "urn:neuronova:mrn", "urn:neuronova:accession"
+Resource = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as it is sent, and the order that it belongs to."""
+
+    uid: str
+    files: tuple[bytes, ...]
+    order_id: str
+    patient_id: str
+
+    @property
+    def reference(self) -> str:
+        return f"ServiceRequest/{self.order_id}"
+
+
+class Clinic:
+    """The pipeline's processes, seen from outside: what is sent in, and what comes out."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.index = Index(stack.var / "dicom")
+        self._hapi = httpx.Client(
+            base_url=stack.hapi_url,
+            headers={
+                "X-NeuroNova-Secret": stack.secrets["hapi-facade"],
+                "Content-Type": "application/fhir+json",
+            },
+            timeout=30,
+        )
+        self._orthanc = httpx.Client(base_url=stack.orthanc_url, auth=stack.orthanc_login, timeout=30)
+
+    def close(self) -> None:
+        self._hapi.close()
+        self._orthanc.close()
+        self.index.close()
+
+    # HAPI
+
+    def create(self, resource: Resource) -> Resource:
+        answer = self._hapi.post(f"/{resource['resourceType']}", json=resource)
+        answer.raise_for_status()
+        return dict(answer.json())
+
+    def search(self, type_: str, **params: str) -> list[Resource]:
+        answer = self._hapi.get(
+            f"/{type_}", params={"_offset": "0", "_count": "50", "_sort": "_id", **params}
+        )
+        answer.raise_for_status()
+        return [entry["resource"] for entry in answer.json().get("entry", [])]
+
+    def imaging_studies(self, study: Study) -> list[Resource]:
+        return self.search("ImagingStudy", identifier=f"urn:dicom:uid|urn:oid:{study.uid}")
+
+    def tasks(self, study: Study) -> list[Resource]:
+        found = self.imaging_studies(study)
+        return self.search("Task", focus=f"ImagingStudy/{found[0]['id']}") if found else []
+
+    def reports(self, study: Study) -> list[Resource]:
+        return self.search("DiagnosticReport", subject=f"Patient/{study.patient_id}")
+
+    # A study
+
+    def order(self) -> tuple[str, str, str]:
+        """A new patient with a new order: ids of both, and the number that is MRN and accession."""
+        number = uuid.uuid4().hex[:12].upper()
+        patient = self.create(
+            {
+                "resourceType": "Patient",
+                "active": True,
+                "identifier": [{"system": MRN, "value": number}],
+                "name": [{"family": "Demo", "given": [f"Patient{number}"]}],
+                "birthDate": "1980-01-01",
+                "gender": "female",
+            }
+        )
+        order = self.create(
+            {
+                "resourceType": "ServiceRequest",
+                "status": "active",
+                "intent": "order",
+                "category": [{"coding": [{"system": "http://snomed.info/sct", "code": "363679005"}]}],
+                "code": {"text": "MR brain"},
+                "subject": {"reference": f"Patient/{patient['id']}"},
+                "authoredOn": "2026-01-05T09:00:00Z",
+                "identifier": [
+                    {
+                        "type": {
+                            "coding": [
+                                {"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "ACSN"}
+                            ]
+                        },
+                        "system": ACCESSION,
+                        "value": number,
+                    }
+                ],
+            }
+        )
+        return str(patient["id"]), str(order["id"]), number
+
+    def study(self, template: Sequence[Dataset]) -> Study:
+        """A copy of the template with UIDs of its own, for a new patient with a new order."""
+        patient_id, order_id, number = self.order()
+        uid = f"2.25.{uuid.uuid4().int}"
+        files = []
+        for source in template:
+            copy = dcmread(io.BytesIO(file_of(source)))
+            copy.StudyInstanceUID = uid
+            for element in ("SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"):
+                setattr(copy, element, _derived(uid, str(copy.get(element, ""))))
+            copy.file_meta.MediaStorageSOPInstanceUID = copy.SOPInstanceUID
+            copy.PatientID, copy.AccessionNumber = number, number
+            copy.PatientName, copy.PatientBirthDate, copy.PatientSex = (
+                f"Demo^Patient{number}",
+                "19800101",
+                "F",
+            )
+            files.append(file_of(copy))
+        return Study(uid, tuple(files), order_id, patient_id)
+
+    def send(self, files: Sequence[bytes]) -> None:
+        """Bring files in as the facade does after an upload by staff."""
+        inspected = [inspect(data) for data in files]
+        self.index.record_uploads([_upload(found) for found in inspected])
+        for data in files:
+            self._orthanc.post("/instances", content=data).raise_for_status()
+
+    # What came out
+
+    def outcomes(self, study: Study) -> list[str]:
+        return [row.outcome for row in self.index.instances(study.uid) if not row.own]
+
+    def is_available(self, study: Study) -> bool:
+        found = self.imaging_studies(study)
+        return bool(found) and found[0]["status"] == "available"
+
+    def wait_available(self, study: Study, timeout_s: float = 90) -> None:
+        wait_for(lambda: self.is_available(study), "the study to be available", timeout_s)
+
+    def wait_task(self, study: Study, *statuses: str, timeout_s: float = 120) -> Resource:
+        def reached() -> Resource | None:
+            return next((task for task in self.tasks(study) if task["status"] in statuses), None)
+
+        found = wait_for(reached, f"a task to be {' or '.join(statuses)}", timeout_s)
+        assert found is not None
+        return found
+
+    def stored(self, orthanc_id: str) -> bytes | None:
+        answer = self._orthanc.get(f"/instances/{orthanc_id}/file")
+        return answer.content if answer.status_code == 200 else None
+
+    def assert_images_whole(self, study: Study) -> None:
+        """One ImagingStudy that lists every instance, each in Orthanc with the pixels that were sent."""
+        (resource,) = self.imaging_studies(study)
+        assert resource["status"] == "available"
+        assert resource["numberOfInstances"] == len(study.files)
+        assert resource["basedOn"] == [{"reference": study.reference}]
+        rows = {row.sop_uid: row for row in self.index.instances(study.uid) if not row.own}
+        assert len(rows) == len(study.files)
+        for data in study.files:
+            sent = inspect(data)
+            row = rows[sent.sop_uid]
+            assert row.outcome == "done", row.reason
+            stored = self.stored(row.orthanc_id)
+            assert stored is not None, "an instance is gone"
+            found = inspect(stored)
+            assert (found.digest, found.transfer_syntax) == (sent.digest, "1.2.840.10008.1.2.4.202")
+        replace_dir = self.stack.var / "replace"
+        wait_for(lambda: not list(replace_dir.glob("*.dcm")), "no copy to be left in the replace directory")
+
+    def assert_result_whole(self, study: Study) -> None:
+        """One finished Task, one report with its three Observations, one SEG in Orthanc."""
+        (task,) = self.tasks(study)
+        assert task["status"] == "completed"
+        (report,) = self.reports(study)
+        assert report["status"] == "preliminary"
+        observations = self.search("Observation", subject=f"Patient/{study.patient_id}")
+        assert len(observations) == len(report["result"]) == 3
+        (seg,) = self.segmentations(study)
+        assert self.stored(seg.orthanc_id) is not None
+        listed = [
+            output["valueIdentifier"]["value"] for output in task["output"] if "valueIdentifier" in output
+        ]
+        assert listed == [f"urn:oid:{seg.series_uid}", f"urn:oid:{seg.sop_uid}"]
+        provenance = self.search("Provenance", target=f"DiagnosticReport/{report['id']}")
+        assert len(provenance) == 1
+
+    def segmentations(self, study: Study) -> list[InstanceRow]:
+        return [row for row in self.index.instances(study.uid) if row.own]
+
+    def orders_in_openemr(self, study: Study) -> int:
+        """Rows of OpenEMR for this order, found by our cross-references."""
+        url = make_url(self.stack.openemr_url)
+        with (
+            pymysql.connect(
+                host=url.host,
+                port=url.port or 0,
+                user=url.username,
+                password=url.password or "",
+                database="openemr",
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(
+                "SELECT COUNT(*) FROM procedure_order o JOIN patient_data p ON p.pid = o.patient_id"
+                " WHERE p.pubpid = %s",
+                (self._number(study),),
+            )
+            row = cursor.fetchone()
+        return int(row[0]) if row else 0
+
+    def _number(self, study: Study) -> str:
+        return str(dcmread(io.BytesIO(study.files[0]), stop_before_pixels=True).PatientID)
+
+    # Violence
+
+    def children(self, program: str) -> list[int]:
+        """Processes that a program has forked."""
+        pid = self.stack.pid(program)
+        try:
+            text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+        except FileNotFoundError:
+            return []
+        return [int(child) for child in text.split()]
+
+    def kill_at(self, program: str, moment: Callable[[], object], timeout_s: float = 90) -> None:
+        """kill -9 of a program and whatever it forked, at a moment that is looked for without a pause."""
+        end = time.monotonic() + timeout_s
+        while not moment():
+            assert time.monotonic() < end, f"the moment to kill {program} did not come"
+        self.stack.kill(program)
+
+    def stop_at(self, program: str, moment: Callable[[], object], timeout_s: float = 90) -> bool:
+        """kill -9 at a moment that is checked while the program's children stand still."""
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            for pid in self.children(program):
+                with _standing_still(pid) as stands:
+                    if stands and moment():
+                        self.stack.kill(program)
+                        return True
+        return False
+
+
+class _standing_still:
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+
+    def __enter__(self) -> bool:
+        return _signal(self._pid, signal.SIGSTOP)
+
+    def __exit__(self, *_: object) -> None:
+        _signal(self._pid, signal.SIGCONT)
+
+
+def _signal(pid: int, number: signal.Signals) -> bool:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _upload(found: Inspection) -> UploadRow:
+    return UploadRow(
+        orthanc_id=found.orthanc_id,
+        sop_uid=found.sop_uid,
+        digest=found.digest,
+        file_md5=found.file_md5,
+        uploader="Practitioner/demo",
+        organization=None,
+        staff=True,
+        address="127.0.0.1",
+        request_id=uuid.uuid4().hex,
+        inspection=found.to_json(),
+        at=time.time(),
+    )
+
+
+def file_of(dataset: Dataset) -> bytes:
+    """A data set as a PS3.10 file."""
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def read_folder(directory: Path) -> Iterator[Dataset]:
+    """Every DICOM file of a folder, in the order of their names."""
+    for path in sorted(directory.glob("*.dcm")):
+        yield dcmread(path)
+
+
+def _derived(study_uid: str, uid: str) -> str:
+    return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, study_uid + uid).int}"

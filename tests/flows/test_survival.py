@@ -1,0 +1,146 @@
+"""kill -9 of every process of the pipeline in the middle of its work: the study ends whole, and once.
+
+Each test fails when the protection is taken out: without leases and reconcile the work is never taken up
+again, without fixed identifiers and conditional creates there are two of something, without the replace
+directory a slice is gone.
+"""
+
+import pytest
+from pydicom import Dataset
+
+from tests.flows.pipeline import Clinic
+from tests.servers.stack import wait_for
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+
+
+def test_an_imaging_worker_killed_in_the_middle_of_a_study(
+    clinic: Clinic, single_series: list[Dataset]
+) -> None:
+    study = clinic.study(single_series)
+    clinic.send(study.files)
+    clinic.kill_at("worker-imaging", lambda: clinic.children("worker-imaging"))
+    clinic.wait_available(study)
+    clinic.assert_images_whole(study)
+    task = clinic.wait_task(study, "rejected")
+    assert task["statusReason"]["text"].startswith("missing ")
+
+
+def test_an_imaging_worker_killed_between_delete_and_post(
+    clinic: Clinic, single_series: list[Dataset]
+) -> None:
+    study = clinic.study(single_series)
+    clinic.send(study.files)
+
+    def is_gone_from_orthanc() -> bool:
+        copies = list((clinic.stack.var / "replace").glob("*.dcm"))
+        return any(clinic.stored(copy.stem) is None for copy in copies)
+
+    assert clinic.stop_at("worker-imaging", is_gone_from_orthanc), "no replacement was seen in its middle"
+    clinic.wait_available(study)
+    clinic.assert_images_whole(study)
+
+
+def test_ingest_killed_while_a_study_arrives(clinic: Clinic, single_series: list[Dataset]) -> None:
+    study = clinic.study(single_series)
+    half = len(study.files) // 2
+    clinic.send(study.files[:half])
+    clinic.kill_at("ingest", lambda: clinic.index.instances(study.uid))
+    clinic.send(study.files[half:])
+    clinic.wait_available(study)
+    wait_for(lambda: len(clinic.outcomes(study)) == len(study.files), "every instance to be taken in")
+    wait_for(
+        lambda: (
+            clinic.imaging_studies(study)[0]["numberOfInstances"] == len(study.files)
+            and clinic.is_available(study)
+        ),
+        "the whole study to be available",
+    )
+    clinic.assert_images_whole(study)
+
+
+def test_an_inference_worker_killed_in_the_middle_of_its_task(clinic: Clinic, brain: list[Dataset]) -> None:
+    study = clinic.study(brain)
+    clinic.send(study.files)
+    clinic.kill_at(
+        "worker-inference", lambda: [t for t in clinic.tasks(study) if t["status"] == "in-progress"]
+    )
+    clinic.wait_task(study, "completed")
+    clinic.assert_images_whole(study)
+    clinic.assert_result_whole(study)
+    wait_for(lambda: clinic.orders_in_openemr(study) == 1, "the order to be in OpenEMR")
+
+
+def test_an_inference_worker_killed_between_segmentation_and_report(
+    clinic: Clinic, brain: list[Dataset]
+) -> None:
+    study = clinic.study(brain)
+    clinic.send(study.files)
+
+    def has_only_a_segmentation() -> bool:
+        return bool(clinic.segmentations(study)) and not clinic.reports(study)
+
+    assert clinic.stop_at("worker-inference", has_only_a_segmentation), "the moment did not come"
+    clinic.wait_task(study, "completed")
+    clinic.assert_result_whole(study)
+
+
+def test_the_receiver_killed_and_down_while_a_study_becomes_available(
+    clinic: Clinic, single_series: list[Dataset]
+) -> None:
+    clinic.stack.kill("receiver")
+    clinic.stack.stop("receiver")
+    try:
+        study = clinic.study(single_series)
+        clinic.send(study.files)
+        clinic.wait_task(study, "rejected")
+        wait_for(lambda: clinic.orders_in_openemr(study) == 1, "the order to be in OpenEMR")
+    finally:
+        clinic.stack.start("receiver")
+    clinic.assert_images_whole(study)
+
+
+def test_an_openemr_worker_killed_in_the_middle_of_an_order(
+    clinic: Clinic, single_series: list[Dataset]
+) -> None:
+    study = clinic.study(single_series)
+    clinic.kill_at("worker-openemr", lambda: clinic.children("worker-openemr"))
+    wait_for(lambda: clinic.orders_in_openemr(study) == 1, "the order to be in OpenEMR", 60)
+
+
+def test_a_notify_worker_killed_tells_of_the_next_change(clinic: Clinic) -> None:
+    clinic.stack.kill("worker-notify")
+    clinic.stack.wait_ready("worker-notify")
+
+
+def test_redis_killed_and_started_empty(clinic: Clinic, brain: list[Dataset]) -> None:
+    study = clinic.study(brain)
+    clinic.send(study.files)
+    wait_for(lambda: clinic.outcomes(study), "the study to arrive")
+    clinic.stack.stop("redis")
+    for path in (clinic.stack.var / "redis").glob("**/*"):
+        if path.is_file():
+            path.unlink()
+    clinic.stack.start("redis")
+    clinic.wait_task(study, "completed")
+    clinic.assert_images_whole(study)
+    clinic.assert_result_whole(study)
+
+
+def test_redis_killed_in_the_middle(clinic: Clinic, single_series: list[Dataset]) -> None:
+    study = clinic.study(single_series)
+    clinic.send(study.files)
+    clinic.kill_at("redis", lambda: clinic.outcomes(study))
+    clinic.wait_task(study, "rejected")
+    clinic.assert_images_whole(study)
+
+
+def test_hapi_killed_right_after_the_study_was_created(clinic: Clinic, brain: list[Dataset]) -> None:
+    study = clinic.study(brain)
+    clinic.send(study.files)
+    clinic.kill_at("hapi", lambda: clinic.imaging_studies(study))
+    clinic.stack.wait_ready("hapi")
+    clinic.wait_task(study, "completed")
+    clinic.assert_images_whole(study)
+    clinic.assert_result_whole(study)
+    wait_for(lambda: clinic.orders_in_openemr(study) == 1, "the order to be in OpenEMR")
