@@ -53,6 +53,7 @@ class ServerConfig {
         server.registerInterceptor(new RequestGuard(allowList));
         server.registerInterceptor(new FailureLog());
         storageInterceptors.registerInterceptor(new WriteGuard(allowList));
+        storageInterceptors.registerInterceptor(new ReadGuard(allowList));
         storageInterceptors.registerInterceptor(new DeliveryLog());
         storageInterceptors.registerInterceptor(
                 new DeletionGuard(SharedEntityManagerCreator.createSharedEntityManager(database)));

@@ -31,7 +31,11 @@ import org.neuronova.store.StoreClient.Answer;
 import org.springframework.boot.SpringApplication;
 import org.springframework.boot.web.servlet.context.ServletWebServerApplicationContext;
 
-/** The store as its callers meet it: one start on an empty H2 file, every promise of README.md asked for over HTTP. */
+/**
+ * The store as its callers meet it: one start on an empty H2 file, every promise of README.md asked for over HTTP.
+ *
+ * <p>The system property {@code store.test.database} names another, empty database.
+ */
 class StoreIT {
 
     private static final String PUBLIC = "http://public.example/fhir";
@@ -47,7 +51,8 @@ class StoreIT {
                 "--server.port=0",
                 "--store.base-url=" + PUBLIC,
                 "--store.delivery-retry-for=1s",
-                "--spring.datasource.url=jdbc:h2:file:" + data.resolve("fhir") + ";WRITE_DELAY=0"));
+                "--spring.datasource.url=" + System.getProperty("store.test.database",
+                        "jdbc:h2:file:" + data.resolve("fhir") + ";WRITE_DELAY=0")));
         Map<Caller, String> secrets = new EnumMap<>(Caller.class);
         for (Caller caller : Caller.values()) {
             secrets.put(caller, UUID.randomUUID().toString());
@@ -136,6 +141,23 @@ class StoreIT {
         // HAPI itself answers 400 to a page token in a form.
         assertTrue(as(Caller.FACADE).send("POST", "/fhir/Patient/_search", "_getpages=x",
                 "Content-Type", "application/x-www-form-urlencoded").status() >= 400);
+    }
+
+    @Test
+    void whatACallerMayNotReadIsLeftOutOfItsAnswers() {
+        String patient = create(Caller.FACADE, "{\"resourceType\":\"Patient\"}").id();
+        assertEquals(201, create(Caller.SHIPPER, auditEvent("Patient/" + patient)).status());
+        String search = "/fhir/Patient?_id=" + patient + "&_revinclude=AuditEvent:entity&_offset=0";
+        assertTrue(as(Caller.FACADE).get(search).body().contains("\"AuditEvent\""));
+        for (Caller caller : List.of(Caller.NGINX, Caller.WORKERS, Caller.RECEIVER)) {
+            String body = as(caller).get(search).body();
+            assertTrue(body.contains(patient), body);
+            assertFalse(body.contains("\"AuditEvent\""), body);
+        }
+        Answer history = as(Caller.WORKERS).get("/fhir/_history?_count=50&_offset=0");
+        assertEquals(200, history.status());
+        assertTrue(history.body().contains("\"Patient\""), history.body());
+        assertFalse(history.body().contains("\"resourceType\":\"AuditEvent\""), history.body());
     }
 
     @Test
