@@ -27,6 +27,8 @@ PACKAGES = (
     "fonts-nanum",  # Korean names in the viewer and in screenshots
     "gcc",
     "libc6-dev",
+    "iproute2",
+    "openssl",
 )
 SERVICES = ("redis-server", "mariadb", "nginx", "orthanc")
 COMMANDS = {
