@@ -2,8 +2,10 @@
 
 import shutil
 from dataclasses import dataclass
+from functools import cache
 
 from deploy.settings import ROOT, Settings
+from deploy.setup.steps import BUILD, digest
 from deploy.setup.store import TARGET
 
 FACADE = str(ROOT / ".venv" / "facade" / "bin" / "python")
@@ -11,6 +13,9 @@ WORKER = str(ROOT / ".venv" / "worker" / "bin" / "python")
 UVICORN = ("-m", "uvicorn", "--factory", "--no-server-header", "--no-access-log", "--log-level", "warning")
 # nginx is the only peer of the sockets, so its X-Forwarded-For is the client's address.
 BEHIND_NGINX = ("--proxy-headers", "--forwarded-allow-ips", "*", "--timeout-graceful-shutdown", "5")
+
+
+PACKAGES = ("facade", "smart_auth", "mappers", "imaging", "inference", "subscriptions")
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,24 @@ def table(settings: Settings) -> dict[str, Program]:
         Program("scheduler", (WORKER, "-m", "subscriptions.scheduler")),
     ]
     return {program.name: program for program in listed}
+
+
+@cache
+def code(program: str) -> str:
+    """Digest of what the program was made from, so that `up` restarts it after a change.
+
+    Computed once in a process: a test session that starts its programs one by one must not restart others.
+    """
+    if program == "hapi":
+        files = [BUILD / "hapi.stamp"]
+    elif program == "orthanc":
+        files = [BUILD / "bindlocal.stamp"]
+    elif program in {"redis", "mariadb", "nginx"}:
+        files = []
+    else:
+        locks = [ROOT / "requirements-facade.lock", ROOT / "requirements-worker.lock"]
+        files = [*locks, *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))]
+    return digest([path for path in files if path.exists()])
 
 
 def _hapi(settings: Settings) -> tuple[str, ...]:

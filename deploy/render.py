@@ -151,7 +151,9 @@ def _supervised(settings: Settings, program: programs.Program) -> dict[str, Any]
     files = [etc / "env" / f"{program.name}.env", *(etc / part for part in program.configuration)]
     if program.name == "nginx":
         files += sorted(etc.glob("nginx-*.conf"))
-    total = hashlib.sha256(b"".join(path.read_bytes() for path in files))
+    total = hashlib.sha256(
+        b"".join(path.read_bytes() for path in files) + programs.code(program.name).encode()
+    )
     return {
         "name": program.name,
         # supervisord expands %(...)s in its configuration.
