@@ -118,24 +118,25 @@ async def store(request: Request) -> Response:
 
 
 async def frames(request: Request) -> Response:
-    """Frames of one instance: `form=single` (one frame) or `multipart`; `syntax=native` or `stored`."""
+    """Frames of one instance, bare (`form=single`) or packed; decoded, or as stored in syntax `stored`."""
     here = _services(request)
     oid = _oid(request.path_params["oid"])
     numbers = [int(text) for text in request.path_params["frames"].split(",")]
     if len(numbers) > _MOST_FRAMES:
         raise MultipartError("Too many frames for one answer.")
-    data = await here.orthanc.file(oid)
-    form, syntax = request.query_params.get("form"), request.query_params.get("syntax")
-    if syntax == "native":
+    form, stored = request.query_params.get("form"), request.query_params.get("stored")
+    if stored is None:
         media_type = frame_media_type(EXPLICIT_LE)
-        reply = await here.children.call("frames", {"frames": numbers}, data)
+        data = await here.orthanc.file(oid)
+        found = (await here.children.call("frames", {"frames": numbers}, data)).parts
     else:
-        reply = await here.children.call("encoded-frames", {"frames": numbers}, data)
-        media_type = frame_media_type(reply.header["transfer_syntax"])
+        # Nothing is parsed here: the facade knows the syntax from the row.
+        media_type = frame_media_type(stored)
+        found = [await here.orthanc.frame(oid, number) for number in numbers]
     if form == "single":
-        return Response(reply.parts[0], media_type=media_type)
+        return Response(found[0], media_type=media_type)
     mark = secrets.token_hex(16)
-    body = b"".join(part_header(mark, media_type) + part + b"\r\n" for part in reply.parts)
+    body = b"".join(part_header(mark, media_type) + part + b"\r\n" for part in found)
     kind = media_type.partition(";")[0]
     return Response(body + closing(mark), media_type=f'multipart/related; type="{kind}"; boundary={mark}')
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from imaging import pixels, read, volumes
 from imaging.errors import DICOMError
-from imaging.frames import EXPLICIT_LE
 from imaging.transcode import transcode
 
 Result = tuple[dict[str, Any], list[bytes]]
@@ -25,8 +24,6 @@ def run(header: dict[str, Any], parts: list[bytes]) -> Result:
             return _transcode(parts[0])
         case "frames":
             return _frames(parts[0], header["frames"])
-        case "encoded-frames":
-            return _encoded_frames(parts[0], header["frames"])
         case "volume":
             return volumes.reply(parts)
         case task:
@@ -60,16 +57,6 @@ def _frames(data: bytes, numbers: list[int]) -> Result:
         if index in numbers:
             found[index] = np.ascontiguousarray(frame).tobytes()
     return {}, [_of(found, number) for number in numbers]
-
-
-def _encoded_frames(data: bytes, numbers: list[int]) -> Result:
-    """Frames as they are stored; they count from 1."""
-    dataset = read.read(data)
-    syntax = str(dataset.file_meta.TransferSyntaxUID)
-    if syntax in pixels.NATIVE:
-        return {"transfer_syntax": EXPLICIT_LE}, _frames(data, numbers)[1]
-    found = dict(enumerate(pixels.encoded_frames(dataset), start=1))
-    return {"transfer_syntax": syntax}, [_of(found, number) for number in numbers]
 
 
 def _of(frames: dict[int, bytes], number: int) -> bytes:

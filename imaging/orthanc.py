@@ -123,6 +123,10 @@ class OrthancClient:
         """The stored PS3.10 file, byte for byte."""
         return (await self._send("GET", f"/instances/{_checked(instance)}/file")).content
 
+    async def frame(self, instance: str, number: int) -> bytes:
+        """One stored frame as it is encoded; counts from 1."""
+        return (await self._send("GET", f"/instances/{_checked(instance)}/frames/{number - 1}/raw")).content
+
     async def md5(self, instance: str) -> str:
         """MD5 of the stored file, as Orthanc noted it when it was stored."""
         return (await self._send("GET", f"/instances/{_checked(instance)}/attachments/dicom/md5")).text

@@ -46,10 +46,9 @@ async def frames(request: Request) -> Response:
         file_uri(row.orthanc_id)  # checks the id that goes into the next line
         numbers_text = ",".join(map(str, numbers))
         shape = "multipart" if form.is_multipart else "single"
-        uri = (
-            f"{INTERNAL_PIXELS}/instances/{row.orthanc_id}/frames/{numbers_text}"
-            f"?form={shape}&syntax={form.syntax}"
-        )
+        uri = f"{INTERNAL_PIXELS}/instances/{row.orthanc_id}/frames/{numbers_text}?form={shape}"
+        if form.syntax == "stored":
+            uri += f"&stored={form.transfer_syntax}"
     return _accelerated(uri, frame_media_type(form.transfer_syntax), tag)
 
 

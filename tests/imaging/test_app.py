@@ -17,6 +17,7 @@ from imaging.transcode import transcode
 from tests.imaging.builders import bundled, file_bytes, mr, mr_file, multipart, parsed
 
 pytestmark = pytest.mark.server
+HT = "1.2.840.10008.1.2.4.202"
 NAME = "0" * 32 + ".stow"
 ABOUT = {
     "uploader": "Practitioner/1",
@@ -138,17 +139,17 @@ async def test_frames_are_decoded_and_packed(orthanc, client, tmp_path):
     oid = (await client.store(data)).orthanc_id
     async with running(orthanc, tmp_path) as http:
         base = f"/instances/{oid}/frames"
-        native = await http.get(f"{base}/2", params={"form": "single", "syntax": "native"})
+        native = await http.get(f"{base}/2", params={"form": "single"})
         assert (
             native.headers["content-type"] == "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1"
         )
         assert native.content == values[1].tobytes()
-        several = await http.get(f"{base}/3,1", params={"form": "multipart", "syntax": "stored"})
+        several = await http.get(f"{base}/3,1", params={"form": "multipart", "stored": HT})
         assert several.headers["content-type"].startswith('multipart/related; type="image/jphc"; boundary=')
         assert (
             several.content.count(b"Content-Type: image/jphc; transfer-syntax=1.2.840.10008.1.2.4.202") == 2
         )
-        assert (await http.get(f"{base}/4", params={"form": "single", "syntax": "native"})).status_code == 406
+        assert (await http.get(f"{base}/4", params={"form": "single"})).status_code == 406
         whole = await http.get(f"/instances/{oid}/file")
         assert data in whole.content
         many = await http.post("/multipart", json={"instances": [oid, oid]})
