@@ -48,8 +48,11 @@ class AuthorizationRequest:
 class RedirectError(OAuthError):
     """An error that the app is told by redirect."""
 
-    def __init__(self, redirect_uri: str, state: str | None, error: str, description: str) -> None:
+    def __init__(
+        self, client_id: str, redirect_uri: str, state: str | None, error: str, description: str
+    ) -> None:
         super().__init__(error, description)
+        self.client_id = client_id
         self.redirect_uri = redirect_uri
         self.state = state
 
@@ -79,7 +82,7 @@ def read(
     state = given.get("state") or None
 
     def refuse(error: str, description: str) -> RedirectError:
-        return RedirectError(redirect_uri, state, error, description)
+        return RedirectError(client.id, redirect_uri, state, error, description)
 
     if len({name for name, _ in parameters}) != len(parameters):
         raise refuse("invalid_request", "a parameter is given twice")

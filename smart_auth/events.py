@@ -1,8 +1,8 @@
 """What smart_auth tells the audit trail: one call per event, made before the answer goes out.
 
 The facade passes a function that writes durably; when it raises, the request fails. Kinds: login, logout,
-token, refresh, revoke, client-token, setup, invite, user-created, user-changed, role-granted, client-changed,
-reuse (a code or refresh token came a second time).
+token, revoke, authorize (refused), refused (any other refusal here), setup, invite, user-created,
+user-changed, role-granted, reuse (a code or refresh token came a second time).
 """
 
 from __future__ import annotations

@@ -31,9 +31,11 @@ async def authorize_(auth: SMARTAuth, request: Request) -> Response:
         if session is not None and not asked.login_again and _is_fresh(asked, session):
             return await _finish(auth, request, asked, session)
         if asked.silent:
-            raise RedirectError(asked.redirect_uri, asked.state, "login_required", "nobody is logged in")
+            raise RedirectError(
+                asked.client_id, asked.redirect_uri, asked.state, "login_required", "nobody is logged in"
+            )
     except RedirectError as error:
-        return _redirect_error(auth, error)
+        return await _redirect_error(auth, request, error)
     kept = {"asked": asked.to_json(), "sid": session.sid if session is not None else None}
     request_id = await auth.store.put("request", kept, lifetime_s=auth.settings.request_s)
     return _redirect(f"/auth/login?request={request_id}")
@@ -56,7 +58,7 @@ async def continue_(auth: SMARTAuth, request: Request) -> Response:
     try:
         return await _finish(auth, request, asked, session)
     except RedirectError as error:
-        return _redirect_error(auth, error)
+        return await _redirect_error(auth, request, error)
 
 
 async def token(auth: SMARTAuth, request: Request) -> Response:
@@ -132,7 +134,9 @@ async def _finish(
     _check_consent(client, asked)
     code = await auth.grants.issue_code(asked, client, session)
     if code is None:
-        raise RedirectError(asked.redirect_uri, asked.state, "invalid_scope", "nothing of it can be granted")
+        raise RedirectError(
+            asked.client_id, asked.redirect_uri, asked.state, "invalid_scope", "nothing of it can be granted"
+        )
     answer = {"code": code, "state": asked.state, "iss": auth.settings.issuer}
     return _redirect(authorize.answer_uri(asked.redirect_uri, answer))
 
@@ -140,10 +144,14 @@ async def _finish(
 def _check_consent(client: Client, asked: AuthorizationRequest) -> None:
     """An app that is not the hospital's own needs the person's consent; until there is a page for it: no."""
     if not client.trusted:
-        raise RedirectError(asked.redirect_uri, asked.state, "access_denied", "consent is needed")
+        raise RedirectError(
+            asked.client_id, asked.redirect_uri, asked.state, "access_denied", "consent is needed"
+        )
 
 
-def _redirect_error(auth: SMARTAuth, error: RedirectError) -> Response:
+async def _redirect_error(auth: SMARTAuth, request: Request, error: RedirectError) -> Response:
+    address = web.address(auth, request)
+    await auth.record("authorize", "failure", user=None, client=error.client_id, address=address)
     answer: dict[str, Any] = {"error": error.error, "error_description": error.description}
     if error.state is not None:
         answer["state"] = error.state

@@ -36,7 +36,7 @@ class SMARTAuthSettings(BaseSettings):
     lock_after: int = Field(10, description="Failed logins in a row until an account or address is locked")
     lock_s: int = Field(900, description="Longest wait after failed logins")
     address_header: str = Field(
-        "x-real-ip", description="Header in which the proxy in front names the caller's address"
+        "x-forwarded-for", description="Header that the proxy in front overwrites with the caller's address"
     )
 
     @property

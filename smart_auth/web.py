@@ -34,8 +34,11 @@ def endpoint(auth: SMARTAuth, handler: Endpoint) -> Callable[[Request], Awaitabl
         try:
             return await handler(auth, request)
         except PageError as error:
+            await _record_refusal(auth, request)
             return pages.message(request, "request_refused", detail=error.description, status=400)
         except OAuthError as error:
+            if error.http_status in (401, 403):
+                await _record_refusal(auth, request)
             return oauth_error(error)
         except RuleError as error:
             return JSONResponse(
@@ -44,9 +47,15 @@ def endpoint(auth: SMARTAuth, handler: Endpoint) -> Callable[[Request], Awaitabl
                 headers=NO_STORE,
             )
         except SMARTAuthError as error:
+            if not error.temporary:
+                await _record_refusal(auth, request)
             return refused(error)
 
     return run
+
+
+async def _record_refusal(auth: SMARTAuth, request: Request) -> None:
+    await auth.record("refused", "failure", user=None, client=None, address=address(auth, request))
 
 
 def oauth_error(error: OAuthError) -> Response:

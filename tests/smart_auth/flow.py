@@ -58,7 +58,7 @@ def new_browser(app: Starlette) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app=app),
         base_url=ORIGIN,
-        headers={"Accept-Language": "en", "X-Real-IP": "192.0.2.1"},
+        headers={"Accept-Language": "en", "X-Forwarded-For": "192.0.2.1"},
     )
 
 

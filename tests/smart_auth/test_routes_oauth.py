@@ -521,3 +521,21 @@ async def test_max_age_asks_for_the_password_again_when_the_login_is_old(
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 301)
     assert (await flow.authorize()).headers["location"].startswith("/auth/login")
+
+
+async def test_refusals_are_events_too(
+    auth: SMARTAuth, browser: httpx.AsyncClient, recorder: Recorder
+) -> None:
+    await browser.post("/auth/token", data={"client_id": "unknown", "grant_type": "authorization_code"})
+    await browser.get("/auth/authorize", params={"client_id": "unknown"})
+    await Flow(browser, parameters={"aud": "x"}).authorize()
+    await browser.get("/auth/me", headers={"Authorization": "Bearer x"})
+    await browser.get("/auth/admin/users")
+    assert recorder.kinds() == [
+        ("refused", "failure"),
+        ("refused", "failure"),
+        ("authorize", "failure"),
+        ("refused", "failure"),
+        ("refused", "failure"),
+    ]
+    assert {event[4] for event in recorder.events} == {"192.0.2.1"}
