@@ -6,6 +6,7 @@ import enum
 import redis.exceptions
 
 from facade.errors import HAPIConflictError
+from subscriptions.errors import DeadlineError
 
 BACKOFF_MAX_S = 60
 """A dependency that comes back is used again within a minute."""
@@ -30,8 +31,8 @@ class Verdict(enum.Enum):
 
 def verdict(error: BaseException) -> Verdict:
     """Read the class of an error: its own `temporary`, or what is known of the libraries'."""
-    # A stale version: the next run reads again. More than a few of them are not chance.
-    if isinstance(error, HAPIConflictError):
+    # A stale version (the next run reads again) or a busy machine: more than a few of them are not chance.
+    if isinstance(error, HAPIConflictError | DeadlineError):
         return Verdict.UNKNOWN
     temporary = getattr(error, "temporary", None)
     if isinstance(temporary, bool):

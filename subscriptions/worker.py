@@ -75,7 +75,7 @@ class LeasedWorker(Worker):  # type: ignore[misc]
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Also brings the worker's own entry back, when Redis has come back empty."""
         super().heartbeat(timeout, pipeline)
-        if pipeline is None and not self.connection.hexists(self.key, "pid"):
+        if pipeline is None and not self.connection.sismember(self.redis_workers_keys, self.key):
             with self.connection.pipeline() as entry:
                 entry.hset(self.key, mapping=self.serialize())
                 worker_registration.register(self, entry)

@@ -1,0 +1,150 @@
+"""Images that cannot be matched, or that no bundle accepts: the reason is on record, nothing is half done."""
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from pydicom import Dataset, dcmread
+
+from tests.flows.pipeline import Clinic, Study, file_of
+from tests.servers.stack import wait_for
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
+
+QUARANTINE = "urn:neuronova:quarantine"
+
+
+def _changed(study: Study, change: Callable[[Dataset], None]) -> list[bytes]:
+    files = []
+    for data in study.files:
+        dataset = dcmread(io.BytesIO(data))
+        change(dataset)
+        files.append(file_of(dataset))
+    return files
+
+
+def _unknown(dataset: Dataset) -> None:
+    dataset.PatientID = "NOBODY"
+
+
+def _born_later(dataset: Dataset) -> None:
+    dataset.PatientBirthDate = "19990909"
+
+
+def _other_name(dataset: Dataset) -> None:
+    dataset.PatientName = "시험^환자=^^=Someone^Else"
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [(_unknown, "unknown-patient"), (_born_later, "birth-date"), (_other_name, "name")],
+)
+def test_a_study_of_an_unknown_or_contradicting_patient_is_quarantined(
+    clinic: Clinic, single_series: list[Dataset], change: Callable[[Dataset], None], code: str
+) -> None:
+    study = clinic.study(single_series[:3])
+    files = _changed(study, change)
+    clinic.send(files)
+    task = _quarantine_task(clinic, study)
+    assert task["status"] == "requested"
+    assert [coding["code"] for coding in task["statusReason"]["coding"]] == [code]
+    assert "시험" not in str(task)
+    assert "Demo" not in str(task)
+    listed = [part["valueString"].split() for part in task["input"] if part["type"]["text"] == "instance"]
+    assert len(listed) == len(files)
+    assert all(digest.startswith("px-") for _, digest, _ in listed)
+    assert clinic.imaging_studies(study) == []
+    assert clinic.index.study(study.uid) is None
+
+
+def test_an_accession_of_another_patient_means_quarantine(
+    clinic: Clinic, single_series: list[Dataset]
+) -> None:
+    study = clinic.study(single_series[:2])
+    _, _, others = clinic.order()
+
+    def with_others_accession(dataset: Dataset) -> None:
+        dataset.AccessionNumber = others
+
+    clinic.send(_changed(study, with_others_accession))
+    task = _quarantine_task(clinic, study)
+    assert task["statusReason"]["coding"][0]["code"] == "other-patients-order"
+    assert clinic.imaging_studies(study) == []
+
+
+def test_a_study_known_under_another_patient_is_quarantined(
+    clinic: Clinic, single_series: list[Dataset]
+) -> None:
+    study = clinic.study(single_series[:2])
+    clinic.send(study.files)
+    clinic.wait_available(study)
+    _, _, number = clinic.order()
+
+    def of_another(dataset: Dataset) -> None:
+        dataset.PatientID = dataset.AccessionNumber = number
+        dataset.PatientName = f"Demo^Patient{number}"
+
+    clinic.send(_changed(study, of_another))
+    task = _quarantine_task(clinic, study)
+    assert task["statusReason"]["coding"][0]["code"] == "uid-conflict"
+    (resource,) = clinic.imaging_studies(study)
+    assert resource["subject"] == {"reference": f"Patient/{study.patient_id}"}
+    assert resource["numberOfInstances"] == 2
+
+
+def test_three_of_four_series_are_available_and_rejected_with_the_reason(
+    clinic: Clinic, brain: list[Dataset]
+) -> None:
+    by_series = _series(brain)
+    study = clinic.study([dataset for uid in list(by_series)[:3] for dataset in by_series[uid][:3]])
+    clinic.send(study.files)
+    task = clinic.wait_task(study, "rejected")
+    assert task["statusReason"]["coding"][0]["code"] == "series-selection"
+    assert task["statusReason"]["text"].startswith("missing ")
+    assert clinic.reports(study) == []
+    clinic.assert_images_whole(study)
+
+
+def test_two_series_of_the_same_kind_are_rejected_and_a_late_one_is_proposed_again(
+    clinic: Clinic, brain: list[Dataset]
+) -> None:
+    by_series = _series(brain)
+    some = [dataset for datasets in by_series.values() for dataset in datasets[:3]]
+    last = list(by_series)[-1]
+    study = clinic.study([*some, *(_twin(dataset) for dataset in by_series[last][:3])])
+    # Without the last kind at first, then both of it: a late series re-opens the study.
+    early = [data for data in study.files if dcmread(io.BytesIO(data)).SeriesNumber < 4]
+    clinic.send(early)
+    first = clinic.wait_task(study, "rejected")
+    assert first["statusReason"]["text"].startswith("missing ")
+    clinic.send([data for data in study.files if data not in early])
+    wait_for(lambda: len(clinic.tasks(study)) == 2, "the grown study to be proposed again", 60)
+    second = next(task for task in clinic.tasks(study) if task["id"] != first["id"])
+    assert second["status"] == "rejected"
+    assert second["statusReason"]["text"].startswith("two series match ")
+    clinic.assert_images_whole(study)
+
+
+def _twin(dataset: Dataset) -> Dataset:
+    """The same slice in a further series."""
+    twin = dcmread(io.BytesIO(file_of(dataset)))
+    twin.SeriesInstanceUID += ".1"
+    twin.SOPInstanceUID += ".1"
+    twin.SeriesNumber = 9
+    return twin
+
+
+def _series(datasets: Sequence[Dataset]) -> dict[str, list[Dataset]]:
+    found: dict[str, list[Dataset]] = {}
+    for dataset in datasets:
+        found.setdefault(str(dataset.SeriesInstanceUID), []).append(dataset)
+    return found
+
+
+def _quarantine_task(clinic: Clinic, study: Study) -> dict[str, Any]:
+    def found() -> list[dict[str, Any]]:
+        return clinic.search("Task", identifier=f"{QUARANTINE}|{study.uid}")
+
+    (task,) = wait_for(found, "the administrator's task", 60)
+    return task
