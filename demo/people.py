@@ -49,7 +49,7 @@ def register_app(run: Run) -> str:
         return f"client {run.facts['client_id']} (from an earlier run)"
     printed = neuronova(
         run, "clients", "register", "--name", "NeuroNova demo", "--redirect-uri", REDIRECT_URI,
-        "--scope", SCOPE, "--json",
+        "--scope", SCOPE, "--trusted", "--json",
     )  # fmt: skip
     run.facts["client_id"] = httpx.Response(200, text=printed).json()["client_id"]
     return f"client {run.facts['client_id']}"
