@@ -6,13 +6,21 @@ from typing import Any
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from smart_auth import clients, routes
+from smart_auth import clients, passwords, routes
 from smart_auth.service import SMARTAuth
 from tests.smart_auth.flow import REDIRECT, SCOPE, Recorder, new_browser, settings_for
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _small_hashes() -> None:
+    """Passwords of tests are hashed by the same function with less memory (many tests log in)."""
+    passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
+    passwords._NOBODY = passwords.HASHER.hash("nobody")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Login, logout, session cookies, set-up and invitation through their pages."""
 
 import re
+import time
 from typing import Any
 
 import httpx
@@ -81,8 +82,10 @@ async def test_an_invited_or_disabled_user_cannot_log_in(auth: SMARTAuth, browse
 
 
 async def test_failures_in_a_row_make_the_next_try_wait_even_with_the_right_password(
-    auth: SMARTAuth, browser: httpx.AsyncClient
+    auth: SMARTAuth, browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    now = time.time()
+    monkeypatch.setattr(auth.throttle, "_clock", lambda: now)
     new_user(auth, "demo-doctor", "doctor")
     answers = [await log_in(browser, "demo-doctor", "wrong") for _ in range(4)]
     assert [answer.status_code for answer in answers] == [401, 401, 401, 429]

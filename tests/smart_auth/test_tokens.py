@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
+from sqlalchemy import text
 
 from smart_auth import clients, users
 from smart_auth.database import Database
@@ -184,15 +185,28 @@ def test_what_was_revoked_is_refused_although_the_signature_is_cached(site: Site
 def test_an_old_state_of_revocations_refuses_everything(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     token = site.token()
     site.verifier.verify(token)
+    with site.database.write() as session:
+        session.execute(text("ALTER TABLE epoch RENAME TO lost"))
     later = time.monotonic() + 1.5
     monkeypatch.setattr(time, "monotonic", lambda: later)
     with pytest.raises(StaleRevocationsError):
         site.verifier.verify(token)
-    site.feed.refresh()
+    with site.database.write() as session:
+        session.execute(text("ALTER TABLE lost RENAME TO epoch"))
+    # The first check after the trouble reads by itself.
     site.verifier.verify(token)
 
 
-def test_a_process_that_never_read_the_revocations_refuses_everything(site: Site) -> None:
+def test_a_state_that_was_never_read_refuses_everything(site: Site) -> None:
+    fresh = Verifier(site.keys, ISSUER, AUDIENCE, Feed(site.database), clock=site.clock)
+    with site.database.write() as session:
+        session.execute(text("ALTER TABLE epoch RENAME TO lost"))
+    with pytest.raises(StaleRevocationsError):
+        fresh.verify(site.token())
+
+
+def test_another_servers_revocations_are_read_by_the_thread_alone(site: Site) -> None:
+    site.database.is_sqlite = False
     fresh = Verifier(site.keys, ISSUER, AUDIENCE, Feed(site.database), clock=site.clock)
     with pytest.raises(StaleRevocationsError):
         fresh.verify(site.token())
