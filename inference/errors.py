@@ -14,6 +14,9 @@ class InferenceError(Exception):
     temporary: ClassVar[bool] = False
     sentence: ClassVar[str] = "The analysis of the study failed."
 
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or self.sentence)
+
 
 # --- the bundle
 

@@ -45,6 +45,8 @@ def warm(bundle: Bundle, wish: Literal["auto", "float32", "bfloat16"] = "auto", 
     if threads:
         torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
+    # It would fill every new tensor (a fifth of the pass); no operation here reads what it has not written.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     channels = len(bundle.roles)
     _chosen[(bundle.id, bundle.weights_sha256)] = choose_dtype(bundle.network, wish, channels)
     return _name(_chosen[(bundle.id, bundle.weights_sha256)])

@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from inference.training.phantom import ENHANCING, FOV_MM, NECROSIS, Phantom
 from inference.transforms import head_statistics, normalise
 
-HELD_OUT = 1_000_000
+HELD_OUT = 900_000
 """First seed of the phantoms that training never sees."""
 BUNDLE = Path(__file__).parents[1] / "bundles" / "brain_tumour_demo"
 Sample = tuple[torch.Tensor, torch.Tensor]
