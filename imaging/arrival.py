@@ -48,12 +48,13 @@ async def look(index: Index, orthanc: OrthancClient, children: Children, orthanc
     if index.by_orthanc_id(orthanc_id) is not None or index.is_quarantined(orthanc_id):
         return None
     upload = index.upload(orthanc_id)
-    origin = await orthanc.origin(orthanc_id)
     if upload is not None and await orthanc.md5(orthanc_id) == upload.file_md5:
         # `pixels` read these very bytes before it stored them.
         inspection = Inspection.from_json(upload.inspection)
+        origin = Origin("RestApi", "", "", upload.address)
     else:
         upload = None
+        origin = await orthanc.origin(orthanc_id)
         inspection = await children.inspect(await orthanc.file(orthanc_id))
     own, result_key = index.announced(inspection.sop_uid, inspection.digest)
     return Arrival(inspection, origin, upload, own, result_key, time.time())

@@ -11,13 +11,16 @@ Foreign bytes that got in between DELETE and POST are kept in `aside/` and repor
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import logging
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from imaging.errors import OrthancNotFoundError, ReplaceBusyError, ReplaceError
 from imaging.frames import is_orthanc_id
@@ -48,7 +51,9 @@ class Replacer:
         OrthancError on the way leaves the copy for `put_back_leftovers`. ReplaceBusyError: somebody else is
         at this instance.
         """
-        with self._copy(orthanc_id, original):
+        # In a thread: eight at a time share the disk's flushes (6 ms each), one after the other they do not.
+        lock = await asyncio.to_thread(self._save_copy, orthanc_id, original)
+        with lock:
             await self._orthanc.delete(orthanc_id)
             if not await self._store(orthanc_id, new, original):
                 await self._restore(orthanc_id, original)
@@ -120,28 +125,31 @@ class Replacer:
         _write_durably(path, data)
         log.warning("other bytes under the same UIDs were kept aside", extra={"orthanc_id": orthanc_id})
 
-    @contextmanager
-    def _copy(self, orthanc_id: str, original: bytes) -> Iterator[None]:
-        """The original, durable and locked by us."""
+    def _save_copy(self, orthanc_id: str, original: bytes) -> BinaryIO:
+        """Make the original durable; the open file holds the lock that says that we live."""
         if not is_orthanc_id(orthanc_id):
             raise ReplaceError("Not an Orthanc identifier.")
         path = self._directory / f"{orthanc_id}{_SUFFIX}"
-        part = self._directory / f"{orthanc_id}.{os.getpid()}.part"
+        part = self._directory / f"{orthanc_id}.{secrets.token_hex(8)}.part"
         if path.exists():
             raise ReplaceBusyError("A copy of this instance is in the replace directory already.")
-        with open(part, "wb") as file:
+        file = open(part, "wb")  # noqa: SIM115 - the caller closes it, which ends the lock
+        try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             file.write(original)
             file.flush()
             os.fsync(file.fileno())
-            try:
-                os.link(part, path)  # unlike a rename it fails if another worker was faster
-            except FileExistsError as error:
-                raise ReplaceBusyError("Another worker is at this instance.") from error
-            finally:
-                part.unlink(missing_ok=True)
+            os.link(part, path)  # unlike a rename it fails if another worker was faster
             _sync_directory(self._directory)
-            yield
+        except FileExistsError as error:
+            file.close()
+            raise ReplaceBusyError("Another worker is at this instance.") from error
+        except BaseException:
+            file.close()
+            raise
+        finally:
+            part.unlink(missing_ok=True)
+        return file
 
     @contextmanager
     def _locked(self, path: Path) -> Iterator[None]:
