@@ -1,0 +1,106 @@
+"""A study goes into quarantine and is released by an operator, on the real servers and the real ingest."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import uuid
+from typing import Any
+
+import httpx
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+from pydicom.uid import generate_uid
+
+from facade.hapi import HAPIClient
+from tests.servers.stack import Stack, wait_for
+
+pytestmark = pytest.mark.server
+START = "from neuronova.cli import app; app()"
+
+
+@pytest.fixture(scope="module")
+def arriving(servers: Stack) -> Stack:
+    return servers.need("redis", "hapi", "orthanc", "ingest", "audit-shipper")
+
+
+def neuronova(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", START, "--var", str(stack.var), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def listed(stack: Stack, study_uid: str) -> dict[str, Any] | None:
+    done = neuronova(stack, "study", "list", "--json")
+    assert done.returncode == 0, done.stderr
+    found = [row for row in json.loads(done.stdout) if row["study"] == study_uid]
+    return found[0] if found else None
+
+
+def send(stack: Stack) -> str:
+    """An MR image of nobody that the hospital knows; returns its StudyInstanceUID."""
+    dataset = pydicom.dcmread(str(get_testdata_file("MR_small.dcm")))
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = generate_uid(), generate_uid()
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    dataset.PatientID = f"X{uuid.uuid4().hex[:8]}"
+    file = io.BytesIO()
+    dataset.save_as(file)
+    answer = httpx.post(
+        f"{stack.orthanc_url}/instances",
+        content=file.getvalue(),
+        auth=stack.orthanc_login,
+        headers={"Content-Type": "application/dicom"},
+        timeout=60,
+    )
+    answer.raise_for_status()
+    return str(dataset.StudyInstanceUID)
+
+
+def _imaging_study(stack: Stack, study_uid: str) -> dict[str, Any] | None:
+    answer = httpx.get(
+        f"{stack.hapi_url}/ImagingStudy",
+        params={"identifier": f"urn:dicom:uid|urn:oid:{study_uid}", "_offset": "0"},
+        headers={"X-NeuroNova-Secret": stack.secrets["hapi-facade"]},
+        timeout=60,
+    )
+    entries = answer.raise_for_status().json().get("entry", [])
+    found: dict[str, Any] | None = entries[0]["resource"] if entries else None
+    return found
+
+
+async def test_a_study_of_an_unknown_patient_is_released_with_a_reason(arriving: Stack) -> None:
+    study_uid = send(arriving)
+    quarantined = wait_for(lambda: listed(arriving, study_uid), "the study to be set aside", timeout_s=90)
+    assert quarantined["state"] == "quarantine"
+    async with HAPIClient(arriving.hapi_url, arriving.secrets["hapi-facade"], timeout_s=60) as facade:
+        patient = await facade.create(
+            {"resourceType": "Patient", "active": True, "name": [{"family": "Demo", "given": ["Two"]}]}
+        )
+        inactive = await facade.create({"resourceType": "Patient", "active": False})
+        for arguments, said in (
+            (("1.2.3.4", f"Patient/{patient['id']}", "--reason", "x"), "no study"),
+            ((study_uid, "Patient/nobody", "--reason", "x"), "no such Patient"),
+            ((study_uid, f"Patient/{inactive['id']}", "--reason", "x"), "not active"),
+            ((study_uid, f"Patient/{patient['id']}", "--reason", " "), "reason"),
+        ):
+            refused = neuronova(arriving, "study", "assign", *arguments)
+            assert refused.returncode == 1
+            assert said in refused.stderr
+        done = neuronova(
+            arriving, "study", "assign", study_uid, f"Patient/{patient['id']}", "--reason", "the ward called"
+        )
+        assert done.returncode == 0, done.stderr
+        taken = listed(arriving, study_uid)
+        assert taken is not None
+        assert (taken["patient"], taken["instances"]) == (f"Patient/{patient['id']}", 1)
+        registered = wait_for(lambda: _imaging_study(arriving, study_uid), "ingest to register it", 90)
+        assert registered["subject"]["reference"] == f"Patient/{patient['id']}"
+        again = neuronova(
+            arriving, "study", "assign", study_uid, f"Patient/{patient['id']}", "--reason", "the ward called"
+        )
+        assert again.returncode == 0
+    verified = neuronova(arriving, "study", "verify", study_uid)
+    assert verified.returncode == 0, verified.stdout
+    assert verified.stdout.startswith("1 instances are as they were received")
