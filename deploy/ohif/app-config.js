@@ -14,6 +14,15 @@ window.config = {
   strictZSpacingForVolumeViewport: true,
   showErrorDetails: 'production',
   investigationalUseDialog: { option: 'never' },
+  // A segmentation that somebody opens is drawn at once; the report, not a dialog, is where it is judged.
+  disableConfirmationPrompts: true,
+  // Without a session the viewer is of no use: log in, then come back to the same study.
+  httpErrorHandler: function (error) {
+    if (error && error.status === 401) {
+      const here = window.location.pathname + window.location.search;
+      window.location.assign('/auth/login?next=' + encodeURIComponent(here));
+    }
+  },
   maxNumRequests: { interaction: 100, thumbnail: 5, prefetch: 10 },
   defaultDataSourceName: 'neuronova',
   dataSources: [
@@ -35,6 +44,12 @@ window.config = {
         supportsWildcard: false,
         staticWado: false,
         singlepart: 'bulkdata,video',
+        // A bare frame is carried by nginx; an envelope would be made by the product for each frame.
+        acceptHeader: [
+          'image/jphc',
+          'application/octet-stream; transfer-syntax=*; q=0.8',
+          'multipart/related; type=application/octet-stream; transfer-syntax=*; q=0.5',
+        ],
         omitQuotationForMultipartRequest: true,
         bulkDataURI: { enabled: false },
       },
