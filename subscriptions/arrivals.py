@@ -12,11 +12,13 @@ from collections.abc import Sequence
 
 from facade import log
 from facade.audit.event import Who
+from facade.errors import HAPIPermanentError
 from imaging import arrival as imaging_arrival
 from imaging.arrival import Arrival
 from imaging.errors import (
     ChildDiedError,
     DICOMError,
+    OrthancError,
     OrthancNotFoundError,
     OtherPixelsError,
     UIDConflictError,
@@ -64,7 +66,9 @@ class Arrivals:
             return await imaging_arrival.look(pacs.index, pacs.orthanc, pacs.children, orthanc_id)
         except OrthancNotFoundError:
             return None  # deleted since, or between DELETE and POST of a replacement whose row is there
-        except (DICOMError, ChildDiedError) as error:
+        except (DICOMError, ChildDiedError, OrthancError) as error:
+            if error.temporary:
+                raise
             if imaging_arrival.set_aside_unread(pacs.index, orthanc_id, str(error)):
                 _log.warning("an unreadable instance was quarantined", extra={"orthanc_id": orthanc_id})
             return None
@@ -99,7 +103,12 @@ class Arrivals:
             if study is not None:
                 return Identified(study.patient_ref, study.based_on)
             return Quarantine("unknown-study", "The study of this segmentation is not known.")
-        return await self._directory.identify(arrival.inspection.tags, await self._source(arrival))
+        source = await self._source(arrival)
+        try:
+            return await self._directory.identify(arrival.inspection.tags, source)
+        except HAPIPermanentError:
+            # One odd PatientID or accession must not hold up everything that comes after it.
+            return Quarantine("lookup-refused", "The record store cannot search for this patient or order.")
 
     async def _source(self, arrival: Arrival) -> Source:
         upload, origin = arrival.upload, arrival.origin

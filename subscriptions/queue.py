@@ -35,7 +35,9 @@ from subscriptions.retry import KILLED_RETRIES
 RESULT_TTL_S = 300
 """A finished job is remembered this long: HAPI's repeated deliveries come within seconds."""
 
-DEAD_TTL_S = 90 * 24 * 3600
+DAY_S = 24 * 3600
+
+DEAD_TTL_S = 90 * DAY_S
 """Dead letters wait this long for an operator."""
 
 MAX_ATTEMPTS = 5
@@ -158,7 +160,8 @@ class JobQueue:
         except DuplicateJobError:
             started = False
         # Also after a lost race: the pointer may be behind when the winner died before setting it.
-        self._redis.set(_ATTEMPT_KEY + key, attempt, ex=DEAD_TTL_S)
+        # A version is asked for on one day only; its pointer need not stay for months.
+        self._redis.set(_ATTEMPT_KEY + key, attempt, ex=DAY_S if kind.versioned else DEAD_TTL_S)
         return started
 
     def _attempt(self, key: str) -> int:
@@ -226,7 +229,7 @@ class JobQueue:
     def mark_done(self, name: str, *subject: str) -> None:
         """Remember for a day that this has been done."""
         with _redis_errors():
-            self._redis.set(_DONE_KEY + job_key(name, subject), int(time.time()), ex=24 * 3600)
+            self._redis.set(_DONE_KEY + job_key(name, subject), int(time.time()), ex=DAY_S)
 
     def is_done(self, name: str, *subject: str) -> bool:
         """Was it marked as done within a day?"""

@@ -174,6 +174,7 @@ def main(arguments: list[str] | None = None) -> int:
             _log.warning("lost Redis")
         if worker._stop_requested:  # RQ has no public word for it
             return 0
+        time.sleep(REDIS_WAIT_S)  # whatever RQ gave up on, not in a tight loop
         wait_for_redis(connection)
         worker.name = f"{queue_name}-{os.getpid()}-{time.time_ns():x}"
 

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from sqlalchemy.engine import make_url
 from imaging.index import Index, InstanceRow, UploadRow
 from imaging.inspection import Inspection
 from imaging.read import inspect
+from imaging.settings import ImagingSettings
+from subscriptions.settings import SubscriptionsSettings
 from tests.servers.stack import Stack, wait_for
 
 PROGRAMS = (
@@ -314,6 +316,24 @@ def _upload(found: Inspection) -> UploadRow:
         inspection=found.to_json(),
         at=time.time(),
     )
+
+
+def clinic_settings(variables: Mapping[str, str]) -> SubscriptionsSettings:
+    """Settings of a process, from the variables that it is started with."""
+    return SubscriptionsSettings.model_validate(_own(variables, "SUBSCRIPTIONS_"))
+
+
+def imaging_settings(variables: Mapping[str, str]) -> ImagingSettings:
+    """The same for images."""
+    return ImagingSettings.model_validate(_own(variables, "IMAGING_"))
+
+
+def _own(variables: Mapping[str, str], prefix: str) -> dict[str, str]:
+    return {
+        name.removeprefix(prefix).lower(): value
+        for name, value in variables.items()
+        if name.startswith(prefix)
+    }
 
 
 def file_of(dataset: Dataset) -> bytes:

@@ -1,16 +1,25 @@
 """Images that cannot be matched, or that no bundle accepts: the reason is on record, nothing is half done."""
 
+import dataclasses
 import io
+import json
+import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
 
-from tests.flows.pipeline import Clinic, Study, file_of
+from deploy.settings import ROOT
+from subscriptions.bundles import load
+from subscriptions.clients import open_base
+from subscriptions.pacs import open_pacs
+from subscriptions.propose import propose_inference
+from tests.flows.pipeline import Clinic, Study, clinic_settings, file_of, imaging_settings
 from tests.servers.stack import wait_for
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 
 QUARANTINE = "urn:neuronova:quarantine"
 
@@ -148,3 +157,32 @@ def _quarantine_task(clinic: Clinic, study: Study) -> dict[str, Any]:
 
     (task,) = wait_for(found, "the administrator's task", 60)
     return task
+
+
+async def test_a_bundle_with_a_wrong_contract_rejects_the_study_with_the_reason(
+    clinic: Clinic, single_series: list[Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = clinic.study(single_series[:2])
+    clinic.send(study.files)
+    clinic.wait_task(study, "rejected")
+    bundle = tmp_path / "brain_tumour_demo"
+    shutil.copytree(ROOT / "inference" / "bundles" / "brain_tumour_demo", bundle)
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    metadata["neuronova"]["weights_sha256"] = "0" * 64
+    (bundle / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # put back afterwards: loading sets it for good
+    bundles = load(tmp_path, ("brain_tumour_demo",), "float32", threads=1)
+    assert bundles.loaded == {}
+
+    variables = clinic.stack.variables("worker-inference")
+    async with (
+        open_base(clinic_settings(variables), "worker-inference", lambda: None) as base,
+        open_pacs(imaging_settings(variables)) as pacs,
+    ):
+        clients = dataclasses.replace(base, pacs=pacs, bundles=bundles)
+        (resource,) = clinic.imaging_studies(study)
+        for _ in range(2):
+            await propose_inference(resource["id"], clients)
+    (task,) = [t for t in clinic.tasks(study) if t["statusReason"]["coding"][0]["code"] == "bundle-contract"]
+    assert task["status"] == "rejected"
+    assert "SHA-256" in task["statusReason"]["text"]

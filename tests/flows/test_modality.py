@@ -1,0 +1,67 @@
+"""A modality sends by C-STORE: only a registered one may, its patients are its owner's, and it is in the
+trail.
+"""
+
+import json
+import subprocess
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import Dataset
+
+from facade.audit.spool import decode
+from tests.flows.pipeline import Clinic
+from tests.servers.stack import wait_for
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+
+
+def test_a_registered_modality_may_store_and_is_in_the_trail(
+    clinic: Clinic, single_series: list[Dataset], tmp_path: Path
+) -> None:
+    title = f"MR{uuid.uuid4().hex[:8].upper()}"
+    study = clinic.study(single_series[:2])
+    files = []
+    for number, data in enumerate(study.files):
+        files.append(tmp_path / f"{number}.dcm")
+        files[-1].write_bytes(data)
+    assert _store(clinic, title, files) != 0, "a stranger may not store"
+
+    (hospital, *_) = clinic.search("Organization", identifier="urn:neuronova:patient-identifier-system|")
+    device = clinic.create(
+        {
+            "resourceType": "Device",
+            "status": "active",
+            "identifier": [{"system": "urn:neuronova:ae-title", "value": title}],
+            "owner": {"reference": f"Organization/{hospital['id']}"},
+            "url": "dicom://127.0.0.1:11112",
+        }
+    )
+    wait_for(lambda: _store(clinic, title, files) == 0, "the modality to be accepted")
+    clinic.wait_available(study)
+    clinic.assert_images_whole(study)
+    events = wait_for(lambda: _trail(clinic, study.uid, title), "the store to be in the trail")
+    text = json.dumps(events[0])
+    assert f"Device/{device['id']}" in text
+    assert "127.0.0.1" in text
+    assert "Demo" not in text
+
+
+def _store(clinic: Clinic, title: str, files: list[Path]) -> int:
+    port = str(clinic.stack.settings.dicom_port)
+    command = ["storescu", "-aet", title, "-aec", "NEURONOVA", "127.0.0.1", port, *map(str, files)]
+    return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
+
+
+def _trail(clinic: Clinic, study_uid: str, title: str) -> list[dict[str, Any]]:
+    """AuditEvents of a study that name the modality: still in the spool, or shipped already."""
+    spooled = [
+        record["event"]
+        for path in (clinic.stack.var / "spool").glob("*.spool")
+        for record in map(decode, path.read_bytes().splitlines())
+        if record is not None
+    ]
+    shipped = clinic.search("AuditEvent", type="110104")
+    return [event for event in [*spooled, *shipped] if title in str(event) and study_uid in str(event)]

@@ -1,0 +1,39 @@
+"""Registering the Subscriptions in a real HAPI."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from facade.hapi import HAPIClient
+from subscriptions.registration import register
+from subscriptions.topics import TOPICS
+from tests.servers.stack import Stack
+
+pytestmark = pytest.mark.server
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+async def as_receiver(hapi: Stack) -> AsyncIterator[HAPIClient]:
+    async with HAPIClient(hapi.hapi_url, hapi.secrets["hapi-receiver"]) as client:
+        # What was registered for the running receiver is put back.
+        yield client
+        url = f"http://127.0.0.1:{hapi.settings.receiver_port}"
+        await register(client, url, hapi.secrets["receiver"])
+
+
+async def test_registering_again_changes_nothing_and_what_is_broken_is_repaired(
+    as_receiver: HAPIClient,
+) -> None:
+    assert set(await register(as_receiver, NOWHERE, "a" * 32)) == set(TOPICS)
+    assert await register(as_receiver, NOWHERE, "a" * 32) == []
+
+    stored = await as_receiver.read("Subscription", TOPICS["patient"].subscription_id)
+    await as_receiver.update(stored | {"status": "off"})
+    assert await register(as_receiver, NOWHERE, "a" * 32) == ["patient"]
+
+    assert set(await register(as_receiver, NOWHERE, "b" * 32)) == set(TOPICS), "a new secret is told to HAPI"
+    bundle = await as_receiver.search("Subscription", [], count=100)
+    ours = [e["resource"] for e in bundle["entry"] if e["resource"]["id"].startswith("neuronova-")]
+    assert len(ours) == len(TOPICS)
