@@ -69,30 +69,34 @@ def series_headers(metadata: Iterable[Mapping[str, Any]]) -> list[SeriesHeader]:
     their UIDs. What is no stack of slices (a SEG, a localizer without geometry) is left out: no rule could
     take it.
     """
-    series: dict[str, list[Dataset]] = {}
+    series: dict[str, list[Mapping[str, Any]]] = {}
     for instance in metadata:
-        dataset = Dataset.from_json({k: v for k, v in instance.items() if k in _TAGS})
-        series.setdefault(str(dataset.SeriesInstanceUID), []).append(dataset)
+        uid = instance.get("0020000E", {}).get("Value", [""])[0]
+        series.setdefault(str(uid), []).append({k: v for k, v in instance.items() if k in _TAGS})
     headers = []
     for _, instances in sorted(series.items()):
         try:
-            headers.append(series_header(instances))
-        except HeaderError:
+            headers.append(series_header([Dataset.from_json(instance) for instance in instances]))
+        except (HeaderError, TypeError, ValueError):  # the latter two: a number that is none
             continue
     return headers
 
 
 def series_header(instances: Sequence[Dataset]) -> SeriesHeader:
     """Header of one series; HeaderError when it is no stack of single-frame slices with a position each."""
-    one = instances[0]
     try:
-        orientation = tuple(float(v) for v in one.ImageOrientationPatient)
-        spacing = tuple(float(v) for v in one.PixelSpacing)
-        places = np.array([[float(v) for v in i.ImagePositionPatient] for i in instances])
+        return _header(instances)
     except (AttributeError, TypeError, ValueError) as error:
-        raise HeaderError("an instance has no position, orientation or spacing") from error
+        raise HeaderError() from error
+
+
+def _header(instances: Sequence[Dataset]) -> SeriesHeader:
+    one = instances[0]
+    orientation = tuple(float(v) for v in one.ImageOrientationPatient)
+    spacing = tuple(float(v) for v in one.PixelSpacing)
+    places = np.array([[float(v) for v in i.ImagePositionPatient] for i in instances])
     if len(orientation) != 6 or len(spacing) != 2 or places.shape != (len(instances), 3):
-        raise HeaderError("an instance has an incomplete position, orientation or spacing")
+        raise HeaderError()
     along = places @ np.cross(orientation[:3], orientation[3:])
     first, last = places[int(along.argmin())], places[int(along.argmax())]
     return SeriesHeader(

@@ -187,6 +187,20 @@ def test_an_instance_without_a_position_is_no_series(study: Path) -> None:
     assert series_headers(instances) == []
 
 
+@pytest.mark.parametrize("tag", ["00280010", "00280030", "00200037", "0020000D"])
+def test_a_series_without_what_a_grid_needs_is_left_out(study: Path, tag: str) -> None:
+    instances = [pydicom.dcmread(path).to_json_dict() for path in sorted(study.glob("0[12]_*.dcm"))]
+    for instance in instances[:24]:
+        del instance[tag]
+    assert [h.description for h in series_headers(instances)] == ["AX T1 SE POST GD"]
+
+
+def test_a_number_that_is_none_leaves_its_series_out(study: Path) -> None:
+    instances = [pydicom.dcmread(path).to_json_dict() for path in sorted(study.glob("0[12]_*.dcm"))]
+    instances[0]["00180081"]["Value"] = ["twelve"]
+    assert [h.description for h in series_headers(instances)] == ["AX T1 SE POST GD"]
+
+
 def test_header_ends_are_the_outermost_slices_in_any_order(study: Path) -> None:
     instances = [pydicom.dcmread(path) for path in sorted(study.glob("01_*.dcm"))]
     assert series_header(instances[::-1]) == series_header(instances)
