@@ -22,7 +22,11 @@ from inference.training.phantom import write_study
 SHAPES = {"native": (155, 240, 240), "small": (40, 96, 96)}
 """(slices, rows, columns); both cover the same field of view of 155 x 240 x 240 mm."""
 
+LABELS = {"Necrotic": 1, "Oedema": 2, "Enhancing": 3}
+"""First word of a segment's label -> the truth's label."""
+
 REGIONS = {"tumour core": (1, 3), "whole tumour": (1, 2, 3), "enhancing tumour": (3,)}
+"""The regions that overlap, as unions of labels (BraTS: TC, WT, ET)."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +85,19 @@ def dice_of_segmentation(run: Run, study_uid: str, series_uid: str) -> dict[str,
     segmentation = highdicom.seg.Segmentation.from_dataset(pydicom.dcmread(io.BytesIO(parts[0])))
     with np.load(run.live["study"].truth) as truth:
         labels, affine = truth["labels"], truth["affine"]
-    scores = {}
+    found = np.zeros(labels.shape, np.uint8)
     for number in segmentation.segment_numbers:
         label = segmentation.get_segment_description(number).segment_label
-        region = next(region for region in REGIONS if region.split()[0] in label.lower())
         volume = segmentation.get_volume(segment_numbers=[number], combine_segments=False)
-        found = np.zeros(labels.shape, bool)
         voxels = np.argwhere(volume.array[..., 0] > 0)
+        # Never by index: the SEG leaves out empty slices and runs the other way (its own affine tells).
         points = np.c_[voxels, np.ones(len(voxels))] @ (np.linalg.inv(affine) @ volume.affine).T
         x, y, z = np.rint(points[:, :3]).astype(int).T
-        found[z, y, x] = True
-        expected = np.isin(labels, REGIONS[region])
-        scores[region] = float(2 * (found & expected).sum() / max(found.sum() + expected.sum(), 1))
-    return scores
+        found[z, y, x] = LABELS[label.split()[0]]
+    return {name: dice(np.isin(found, values), np.isin(labels, values)) for name, values in REGIONS.items()}
+
+
+def dice(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> float:
+    """Dice's coefficient of two masks; 1.0 when both are empty."""
+    total = int(found.sum() + expected.sum())
+    return float(2 * (found & expected).sum() / total) if total else 1.0

@@ -45,6 +45,17 @@ _SHOWN = """() => {
   return null;
 }"""
 
+# The labels of the segments that a viewport really represents; null while there is none.
+_SEGMENTS = """() => {
+  const state = window.cornerstoneTools?.segmentation.state;
+  for (const {segmentationId, segments} of state?.getSegmentations() ?? []) {
+    if (!state.getViewportIdsWithSegmentation(segmentationId).length) continue;
+    const labels = Object.values(segments).map(segment => segment.label);
+    if (labels.length) return labels;
+  }
+  return null;
+}"""
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -53,7 +64,7 @@ class Shown:
     image_id: str
     length: int
     checksum: int
-    segments: int
+    segments: list[str]
     foreign_requests: list[str]
 
 
@@ -98,8 +109,13 @@ def view(base_url: str, username: str, password: str, study_uid: str, screenshot
     return Shown(shown["imageId"], shown["length"], shown["sum"], segments, foreign)
 
 
-def _draw_segmentation(page: Page) -> int:
-    return 0
+def _draw_segmentation(page: Page) -> list[str]:
+    """Open the SEG series as a person does (double click) and wait until its segments are drawn."""
+    page.get_by_text("SEG", exact=True).first.dblclick()
+    page.wait_for_function(_SEGMENTS, timeout=LOAD_MS)
+    page.wait_for_function(_SHOWN, timeout=LOAD_MS)
+    labels: list[str] = page.evaluate(_SEGMENTS)
+    return labels
 
 
 def open_study(run: Run) -> str:
@@ -107,6 +123,7 @@ def open_study(run: Run) -> str:
     person = run.facts["people"]["doctor"]
     target = run.var / "demo-viewer.png"
     shown = view(run.base_url, person["username"], person["password"], run.facts["study_uid"], target)
+    require(len(shown.segments) == 3, f"segments drawn: {shown.segments}")
     require(not shown.foreign_requests, f"the viewer asked other hosts: {shown.foreign_requests[:3]}")
     for file in run.live["study"].files:
         source = pydicom.dcmread(file)
@@ -117,4 +134,4 @@ def open_study(run: Run) -> str:
             break
     else:
         require(False, f"the viewer shows an image that was not sent: {shown.image_id}")
-    return f"pixels equal, {shown.segments} segments drawn; screenshot {target}"
+    return f"pixels equal; drawn: {', '.join(shown.segments)}; screenshot {target}"
