@@ -90,7 +90,7 @@ def down(var: Path) -> bool:
     supervisor = Supervisor(var.absolute())
     if not supervisor.is_up():
         return False
-    supervisor.shutdown()
+    supervisor.shutdown(last=programs.SERVERS)
     return True
 
 
@@ -99,8 +99,7 @@ def restart(var: Path, only: Sequence[str], *, timeout_s: float) -> None:
     settings = saved(var)
     names = choose(settings, only)
     supervisor = Supervisor(settings.var)
-    for name in reversed(names):
-        supervisor.stop(name)
+    supervisor.stop_together(names)
     supervisor.start(names)
     ready.wait(settings, credentials.generate(settings.var / "secrets"), names, timeout_s)
 

@@ -15,6 +15,9 @@ UVICORN = ("-m", "uvicorn", "--factory", "--no-server-header", "--no-access-log"
 BEHIND_NGINX = ("--proxy-headers", "--forwarded-allow-ips", "*", "--timeout-graceful-shutdown", "5")
 
 
+SERVERS = ("redis", "mariadb", "hapi", "orthanc", "audit-shipper")
+"""Stopped last: what the others still need to finish their work and to record it."""
+
 PACKAGES = ("facade", "smart_auth", "mappers", "imaging", "inference", "subscriptions")
 
 

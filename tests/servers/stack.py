@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from deploy import operate, ready
+from deploy import operate, programs, ready
 from deploy.__main__ import free_ports
 from deploy.environment import hapi_url, redis_url, variables
 from deploy.render import render
@@ -144,7 +144,7 @@ class Stack:
         if not self.is_ours:
             return
         if self.supervisor.is_up():
-            self.supervisor.shutdown()
+            self.supervisor.shutdown(last=programs.SERVERS)
         if self._process is not None:
             self._process.wait(START_S)
         left = self.processes()
