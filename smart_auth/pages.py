@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -36,15 +37,17 @@ def render(
     status: int = 200,
     form_target: str | None = None,
     headers: dict[str, str] | None = None,
+    keep: Mapping[str, str] | None = None,
     **values: Any,
 ) -> Response:
-    """A page. `form_target`: where a form may lead after our answer (the app's redirect address)."""
+    """A page. `form_target`: where a form may lead after our answer (the app's redirect address); `keep`:
+    parameters that the link to the other language carries on."""
     chosen = request.query_params.get("lang") or request.cookies.get(LANGUAGE_COOKIE)
     lang = language(request.headers.get("accept-language", ""), chosen)
     nonce = secrets.token_urlsafe(16)
     text = TEXTS[lang]
     html = _ENVIRONMENT.get_template(template).render(
-        t=text, lang=lang, nonce=nonce, switch=_switch(request, text["other_language_code"]), **values
+        t=text, lang=lang, nonce=nonce, switch=_switch(request, text["other_language_code"], keep), **values
     )
     response = HTMLResponse(html, status, headers=headers)
     response.headers.update(_headers(nonce, form_target))
@@ -98,9 +101,9 @@ def local_path(path: str | None) -> str:
     return path if path.isprintable() and not urlsplit(path).netloc else "/"
 
 
-def _switch(request: Request, lang: str) -> str:
-    kept = [(name, value) for name, value in request.query_params.multi_items() if name != "lang"]
-    return f"?{urlencode([*kept, ('lang', lang)])}"
+def _switch(request: Request, lang: str, keep: Mapping[str, str] | None) -> str:
+    kept = {**request.query_params, **{name: value for name, value in (keep or {}).items() if value}}
+    return f"?{urlencode({**kept, 'lang': lang})}"
 
 
 def _headers(nonce: str, form_target: str | None) -> dict[str, str]:

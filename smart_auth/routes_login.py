@@ -228,6 +228,7 @@ async def _login_form(
         error=_text(request)[error].format(seconds=seconds) if error else "",
         csrf=pages.form_value(auth.keys.form_secret, cookie),
         request_id=request_id if kept else "",
+        keep={"request": request_id if kept else "", "next": next_path},
         next=pages.local_path(next_path) if next_path else "",
     )
     pages.set_form_cookie(response, cookie, secure=auth.settings.is_tls)

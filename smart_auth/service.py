@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from anyio import CapacityLimiter, to_thread
-from redis.asyncio import Redis
 
 from smart_auth import clients, users
 from smart_auth.assertion import ClientAuthenticator
@@ -32,7 +31,7 @@ from smart_auth.passwords import verify_password
 from smart_auth.revocations import Feed
 from smart_auth.session import LOGIN_COOKIE, VIEWER_COOKIE, Sessions
 from smart_auth.settings import SMARTAuthSettings
-from smart_auth.store import Store
+from smart_auth.store import Redis, Store, connect
 from smart_auth.throttle import Throttle
 from smart_auth.tickets import Tickets
 from smart_auth.tokens import Issuer, Verifier
@@ -57,7 +56,7 @@ class SMARTAuth:
         self.settings = settings
         self._on_event = on_event
         self._owns_redis = redis is None
-        self._redis = redis or Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=5)
+        self._redis = redis or connect(settings.redis_url.get_secret_value())
         self._database_threads = CapacityLimiter(DATABASE_THREADS)
         self._password_threads = CapacityLimiter(PASSWORD_THREADS)
         self.database = Database(settings.database_url.get_secret_value())

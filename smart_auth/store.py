@@ -18,7 +18,14 @@ from redis.exceptions import RedisError
 from smart_auth.errors import StoreUnavailableError
 from smart_auth.secret import digest, new_secret
 
+__all__ = ["Redis", "Store", "connect"]
+
 PREFIX = "smart_auth"
+
+
+def connect(url: str) -> Redis:
+    """A client of the Redis at this address."""
+    return Redis.from_url(url, socket_timeout=5, socket_connect_timeout=2)
 
 
 class Store:

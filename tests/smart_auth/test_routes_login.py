@@ -164,6 +164,17 @@ async def test_pages_speak_korean_and_english(browser: httpx.AsyncClient) -> Non
     assert '<html lang="ko">' in (await browser.get("/auth/login")).text
 
 
+async def test_the_other_language_keeps_the_apps_request_after_a_wrong_password(
+    auth: SMARTAuth, browser: httpx.AsyncClient
+) -> None:
+    target = (await Flow(browser).authorize()).headers["location"]
+    page = await browser.get(target)
+    form = {"csrf": csrf_of(page), "request": target.split("=")[1], "username": "x1", "password": "x"}
+    wrong = await browser.post("/auth/login", data=form)
+    assert wrong.status_code == 401
+    assert f'href="?request={target.split("=")[1]}&amp;lang=ko"' in wrong.text
+
+
 async def test_what_a_person_types_is_text_on_the_page(browser: httpx.AsyncClient) -> None:
     page = await browser.get("/auth/login", params={"next": '/"><script>alert(1)</script>'})
     assert "<script" not in page.text
