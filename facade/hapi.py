@@ -33,6 +33,8 @@ from facade.errors import (
 )
 
 FHIR_JSON = "application/fhir+json"
+REQUEST_SOURCE = "urn:neuronova:request:"
+"""Prefix of meta.source: the request that wrote a version."""
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
 _TYPE = re.compile(r"[A-Z][A-Za-z]{1,63}", re.ASCII)
 _LEADING_CODES = re.compile(r"(?:HAPI-\d{4}: ?)+")
@@ -139,7 +141,7 @@ class HAPIClient:
 
         async def once() -> tuple[Resource, bool]:
             path = _type(resource["resourceType"])
-            response = _checked(await self.send("POST", path, json=resource, headers=headers))
+            response = _checked(await self.send("POST", path, json=_traced(resource), headers=headers))
             return self._body(response), response.status_code == 201
 
         return await _retried(once) if if_none_exist else await once()
@@ -148,7 +150,7 @@ class HAPIClient:
         """Store the next version; `if_match` is the version it replaces (stale: HAPIConflictError)."""
         headers = {"If-Match": f'W/"{if_match}"'} if if_match else {}
         path = _path(resource["resourceType"], resource["id"])
-        return self._body(_checked(await self.send("PUT", path, json=resource, headers=headers)))
+        return self._body(_checked(await self.send("PUT", path, json=_traced(resource), headers=headers)))
 
     async def delete(self, type_: str, id_: str) -> None:
         """Delete; what is gone already stays gone. HAPI ignores If-Match here, so callers compare first."""
@@ -159,9 +161,14 @@ class HAPIClient:
 
     async def transaction(self, bundle: Resource) -> Resource:
         """Run a transaction (or batch) Bundle; a lost race is tried again, a stale `ifMatch` is not."""
+        entries = [
+            {**entry, "resource": _traced(entry["resource"])} if "resource" in entry else entry
+            for entry in bundle.get("entry", [])
+        ]
+        traced = {**bundle, "entry": entries} if entries else bundle
 
         async def once() -> Resource:
-            return self._body(_checked(await self.send("POST", "", json=bundle)))
+            return self._body(_checked(await self.send("POST", "", json=traced)))
 
         return await _retried(once)
 
@@ -271,6 +278,17 @@ async def _parts(response: httpx.Response) -> AsyncIterator[bytes]:
         return
     async for part in response.aiter_raw():
         yield part
+
+
+def _traced(resource: Resource) -> Resource:
+    """The resource with the request id in meta.source, so that whoever is notified of it can go on under it.
+
+    HAPI itself keeps 16 characters of X-Request-ID; a new source alone makes no new version (measured).
+    """
+    request_id = log.request_id.get()
+    if request_id is None:
+        return resource
+    return {**resource, "meta": {**resource.get("meta", {}), "source": f"{REQUEST_SOURCE}{request_id}"}}
 
 
 def encode(params: Params) -> str:

@@ -21,7 +21,7 @@ from subscriptions.names import RESULT_SYSTEM, STUDY_SYSTEM, TASK_AI, TASK_SYSTE
 from subscriptions.pacs import Pacs
 from subscriptions.selection import Selected, choose
 from subscriptions.tasks import REASON_SYSTEM
-from subscriptions.trail import follow, stamped
+from subscriptions.trail import follow
 
 Resource = dict[str, Any]
 
@@ -138,4 +138,4 @@ async def _create(clients: Clients, task: Resource) -> None:
         detail={"task": TASK_AI, "status": task["status"]},
     ):
         value = task["identifier"][0]["value"]
-        await clients.hapi.create(stamped(task), if_none_exist=f"identifier={RESULT_SYSTEM}|{value}")
+        await clients.hapi.create(task, if_none_exist=f"identifier={RESULT_SYSTEM}|{value}")

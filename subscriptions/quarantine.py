@@ -8,7 +8,6 @@ from imaging.index import QuarantineRow
 from subscriptions.clients import Clients
 from subscriptions.names import QUARANTINE_SYSTEM, TASK_QUARANTINE, TASK_SYSTEM
 from subscriptions.pacs import Pacs
-from subscriptions.trail import stamped
 
 LISTED = 200
 """Instances that a Task names; the rest is counted. All of them are in the stored rows."""
@@ -35,12 +34,10 @@ async def report(about: str, clients: Clients, pacs: Pacs) -> None:
         "quarantine", "C", what=[f"urn:oid:{about}"], patient=None, detail={"instances": str(len(rows))}
     ):
         if present is None:
-            await clients.hapi.create(
-                stamped(wanted), if_none_exist=f"identifier={QUARANTINE_SYSTEM}|{about}"
-            )
+            await clients.hapi.create(wanted, if_none_exist=f"identifier={QUARANTINE_SYSTEM}|{about}")
         else:
             await clients.hapi.update(
-                stamped(present)
+                present
                 | {
                     "status": wanted["status"],
                     "input": wanted["input"],

@@ -12,7 +12,7 @@ from imaging.index import StudyRow, StudyState
 from imaging.study import imaging_study
 from subscriptions.names import ENDPOINT_SYSTEM, ENDPOINT_VALUE, STUDY_SYSTEM
 from subscriptions.pacs import Pacs
-from subscriptions.trail import Trail, stamped
+from subscriptions.trail import Trail
 
 Resource = dict[str, Any]
 
@@ -72,7 +72,7 @@ async def write(
     if existing is None:
         async with trail.around("create", "C", what=what, patient=study.patient_ref):
             created = await hapi.create(
-                stamped(resource), if_none_exist=f"identifier={STUDY_SYSTEM}|urn:oid:{study.study_uid}"
+                resource, if_none_exist=f"identifier={STUDY_SYSTEM}|urn:oid:{study.study_uid}"
             )
         if _content(created) == _content(resource):
             return created
@@ -80,7 +80,7 @@ async def write(
         resource["id"] = created["id"]
     what.append(f"ImagingStudy/{existing['id']}")
     async with trail.around("update", "U", what=what, patient=study.patient_ref, detail={"state": state}):
-        return await hapi.update(stamped(resource), if_match=existing["meta"]["versionId"])
+        return await hapi.update(resource, if_match=existing["meta"]["versionId"])
 
 
 def _content(resource: Resource) -> Resource:

@@ -10,7 +10,7 @@ from facade.errors import HAPIConflictError
 from facade.hapi import HAPIClient
 from subscriptions.errors import TaskChangedError
 from subscriptions.names import TASK_AI, TASK_SYSTEM
-from subscriptions.trail import Trail, stamped
+from subscriptions.trail import Trail
 
 Resource = dict[str, Any]
 
@@ -55,7 +55,7 @@ async def advance(
     :param reason: code and sentence, for a Task that ends without a result
     :raises TaskChangedError: somebody else has changed the Task meanwhile
     """
-    changed = {**stamped(task), "status": status}
+    changed = {**task, "status": status}
     changed.pop("statusReason", None)
     if reason is not None:
         code, text = reason

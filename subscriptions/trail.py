@@ -13,12 +13,13 @@ from facade import log
 from facade.audit.errors import SpoolError
 from facade.audit.event import Who, audit_event
 from facade.audit.spool import Spool
+from facade.hapi import REQUEST_SOURCE
 from subscriptions.errors import AuditUnavailableError
 
 Action = Literal["C", "R", "U", "D", "E"]
 
-# HAPI keeps 16 characters of X-Request-ID behind the "#" of meta.source; the source itself is kept whole.
-_REQUEST = re.compile(r"urn:neuronova:request:([0-9a-f]{32})(#.*)?")
+# HAPI adds what it keeps of X-Request-ID behind a "#".
+_REQUEST = re.compile(re.escape(REQUEST_SOURCE) + r"([0-9a-f]{32})(#.*)?")
 FAILED: Final = "8"
 """AuditEvent.outcome: serious failure (FHIR R4, audit-event-outcome)."""
 
@@ -37,11 +38,6 @@ def follow(resource: Mapping[str, Any]) -> None:
     found = _REQUEST.fullmatch(str(resource.get("meta", {}).get("source", "")))
     if found:
         log.request_id.set(found.group(1))
-
-
-def stamped(resource: Mapping[str, Any]) -> dict[str, Any]:
-    """The resource with the request id in meta.source, for whoever works on it next."""
-    return {**resource, "meta": {"source": f"urn:neuronova:request:{current_request_id()}"}}
 
 
 class Trail:

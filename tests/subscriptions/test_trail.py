@@ -3,12 +3,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from facade import log
 from facade.audit.spool import Spool, decode
+from facade.hapi import HAPIClient
 from subscriptions.errors import AuditUnavailableError, InputChangedError
-from subscriptions.trail import Trail, follow, stamped
+from subscriptions.trail import Trail, follow
 
 REQUEST = "ab" * 16
 
@@ -63,12 +65,23 @@ async def test_without_the_spool_nothing_is_done(tmp_path: Path) -> None:
     assert not done
 
 
-def test_the_request_id_goes_from_resource_to_resource() -> None:
-    made = stamped({"resourceType": "Task", "meta": {"versionId": "3"}})
-    assert made["meta"] == {"source": f"urn:neuronova:request:{REQUEST}"}
+async def test_the_request_id_goes_from_resource_to_resource() -> None:
+    sent: list[dict[str, Any]] = []
+
+    def hapi(request: httpx.Request) -> httpx.Response:
+        sent.append(json.loads(request.content))
+        return httpx.Response(201, content=request.content)
+
+    async with HAPIClient("http://hapi/fhir", "s", transport=httpx.MockTransport(hapi)) as client:
+        await client.create({"resourceType": "Task", "meta": {"versionId": "3"}})
+        await client.transaction(
+            {"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "Task"}}]}
+        )
+    sources = [sent[0]["meta"]["source"], sent[1]["entry"][0]["resource"]["meta"]["source"]]
+    assert sources == [f"urn:neuronova:request:{REQUEST}"] * 2
     log.request_id.set("cd" * 16)
     # HAPI adds what it kept of X-Request-ID behind a "#".
-    follow({"meta": {"source": made["meta"]["source"] + f"#{REQUEST[:16]}"}})
+    follow({"meta": {"source": f"{sources[0]}#{REQUEST[:16]}"}})
     assert log.request_id.get() == REQUEST
     follow({"meta": {"source": "#QvJXTr0maUU3n3nB"}})
     assert log.request_id.get() == REQUEST
