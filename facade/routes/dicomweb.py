@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -142,12 +143,13 @@ def _joined(seen: View, rows: Sequence[InstanceRow]) -> bytes:
 
 
 async def _streamed(seen: View, orthanc_ids: Sequence[str]) -> Response:
-    settings = seen.gate.services.settings
-    pixels = Pixels(settings.pixels_socket)
-    media_type, body = await pixels.instances(orthanc_ids)
+    async with AsyncExitStack() as stack:
+        pixels = await stack.enter_async_context(Pixels(seen.gate.services.settings.pixels_socket))
+        media_type, body = await pixels.instances(orthanc_ids)
+        still_open = stack.pop_all()
 
     async def chunks() -> AsyncIterator[bytes]:
-        async with pixels:
+        async with still_open:
             async for chunk in body:
                 yield chunk
 
