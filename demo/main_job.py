@@ -37,7 +37,7 @@ def listen(run: Run) -> str:
 def upload(run: Run) -> str:
     """The doctor uploads the study: four series of uncompressed DICOM by STOW-RS."""
     patient = run.as_("admin").read(run.facts["patient"])
-    study = make_study(run, patient, run.facts["accession"], seed=900_001, size="native")
+    study = make_study(run, patient, run.facts["accession"], seed=900_001, size=run.size)
     run.live["study"] = study
     run.facts["study_uid"] = study.study_uid
     began = time.monotonic()

@@ -22,10 +22,10 @@ from inference.training.phantom import write_study
 SHAPES = {"native": (155, 240, 240), "small": (40, 96, 96)}
 """(slices, rows, columns); both cover the same field of view of 155 x 240 x 240 mm."""
 
-LABELS = {"Necrotic": 1, "Oedema": 2, "Enhancing": 3}
+LABELS = {"Oedema": 1, "Necrotic": 2, "Enhancing": 3}
 """First word of a segment's label -> the truth's label."""
 
-REGIONS = {"tumour core": (1, 3), "whole tumour": (1, 2, 3), "enhancing tumour": (3,)}
+REGIONS = {"tumour core": (2, 3), "whole tumour": (1, 2, 3), "enhancing tumour": (3,)}
 """The regions that overlap, as unions of labels (BraTS: TC, WT, ET)."""
 
 

@@ -41,6 +41,8 @@ class Run:
     base_url: str
     var: Path
     repository: Path
+    size: str = "native"
+    """Size of the first patient's study (`demo.phantom.SHAPES`); the tests take a small one."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What goes to demo.json: people, client_id, serial, ids."""
     seconds: dict[str, float] = field(default_factory=dict)
