@@ -21,9 +21,8 @@ from smart_auth.interaction import Interaction
 
 
 def address(connection: HTTPConnection) -> str | None:
-    """Return the client's address as nginx, the only one that can reach us, saw it."""
-    headers = connection.headers
-    return headers.get("x-real-ip") or headers.get("x-forwarded-for")
+    """The client's address as nginx saw it: the one header that nginx overwrites, so nobody can forge it."""
+    return connection.headers.get("x-forwarded-for")
 
 
 async def enter(request: Request, interaction: Interaction | None = None) -> Gate:
