@@ -90,16 +90,20 @@ def frames(dataset: Dataset) -> Iterator[tuple[Frame, str]]:
         raise CodecError(f"The pixels could not be decoded ({type(error).__name__}).") from error
 
 
+def native_frames(header: Dataset, values: bytes | memoryview) -> Frame:
+    """The frames (frame, row, column) of native little-endian pixel data of one sample, without a copy."""
+    count, kind = frame_count(header), dtype(header)
+    expected = count * header.Rows * header.Columns * kind.itemsize
+    if not expected <= len(values) <= expected + 1:
+        raise CodecError("The pixel data have another length than the header says.")
+    return np.frombuffer(values, kind, expected // kind.itemsize).reshape(count, header.Rows, header.Columns)
+
+
 def _decoded(dataset: Dataset, shape: tuple[int, ...], kind: np.dtype[Any]) -> Iterator[tuple[Frame, str]]:
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     colour = str(dataset.PhotometricInterpretation)
     if syntax in _DIRECT and len(shape) == 2:
-        count = frame_count(dataset)
-        values = dataset.PixelData
-        expected = count * shape[0] * shape[1] * kind.itemsize
-        if not expected <= len(values) <= expected + 1:
-            raise CodecError("The pixel data have another length than the header says.")
-        for frame in np.frombuffer(values, kind, expected // kind.itemsize).reshape(count, *shape):
+        for frame in native_frames(dataset, dataset.PixelData):
             yield frame, colour
     elif syntax in (HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL):
         for stream in encoded_frames(dataset):

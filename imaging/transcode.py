@@ -10,6 +10,7 @@ Sources: PS3.5 8.2.14, 10.18, A.4.12 (HTJ2K), A.4 (encapsulation, offset tables)
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Literal
@@ -17,7 +18,6 @@ from typing import Literal
 import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
-from pydicom.filewriter import write_file_meta_info
 
 from imaging import htj2k, pixels
 from imaging.errors import CodecError
@@ -70,6 +70,8 @@ def _not_applicable(header: Dataset, data: bytes, position: int) -> str:
 def _convert(data: bytes, header: Dataset, syntax: str, splice_at: int | None) -> Transcoded:
     if syntax not in pixels.NATIVE and syntax not in pixels.LOSSLESS_ENCAPSULATED:
         return Transcoded("kept", "The stored syntax is lossy or not read.", syntax)
+    if splice_at is not None and header.get("SamplesPerPixel") == 1:
+        return _spliced(data, header, splice_at)
     dataset = dcmread(BytesIO(data))
     if "PixelData" not in dataset:
         return Transcoded("not-applicable", "There is no integer pixel data.", syntax)
@@ -79,29 +81,53 @@ def _convert(data: bytes, header: Dataset, syntax: str, splice_at: int | None) -
     decoded = list(pixels.frames(dataset))
     frames = [frame for frame, _ in decoded]
     colour = decoded[0][1]
-    if colour not in _COLOURS or (colour == "RGB") != (frames[0].ndim == 3 and colour != "YBR_FULL"):
+    if colour not in _COLOURS or (colour in ("RGB", "YBR_FULL")) != (frames[0].ndim == 3):
         raise CodecError("This colour space has no lossless form here.")
-    signed = frames[0].dtype.kind == "i"
     with_transform = colour == "RGB" and bits == frames[0].dtype.itemsize * 8
     if syntax == HTJ2K_LOSSLESS_RPCL:
-        streams = list(pixels.encoded_frames(dataset))
-        result = None
-    else:
-        streams = [htj2k.encode(frame, bits, colour_transform=with_transform) for frame in frames]
-        if splice_at is not None and frames[0].ndim == 2:
-            result, streams = _splice(data, header, splice_at, streams)
-        else:
-            result, streams = _rewrite(dataset, streams, "YBR_RCT" if with_transform else colour)
+        digest = _verified(frames, pixels.encoded_frames(dataset), None)
+        return Transcoded("done", "It was HTJ2K already.", syntax, None, digest)
+    streams = [htj2k.encode(frame, bits, colour_transform=with_transform) for frame in frames]
+    result, again = _rewrite(dataset, streams, "YBR_RCT" if with_transform else colour)
+    digest = _verified(frames, again, _Form(bits, frames[0].dtype.kind == "i", with_transform))
+    return Transcoded("done", "", HTJ2K_LOSSLESS_RPCL, result, digest)
+
+
+def _spliced(data: bytes, header: Dataset, position: int) -> Transcoded:
+    """The quick way for what most scanners send: native little-endian values of one sample."""
+    bits = _bits_stored(header)
+    if header.get("PhotometricInterpretation") not in _COLOURS:
+        raise CodecError("This colour space has no lossless form here.")
+    # Explicit VR: tag 4, VR 2, reserved 2, length 4 (PS3.5 7.1.2).
+    start = position + 12
+    length = int.from_bytes(data[position + 8 : start], "little")
+    if data[position + 4 : position + 6] not in (b"OW", b"OB") or length == 0xFFFFFFFF:
+        raise CodecError("The pixel data element is not what its syntax asks for.")
+    frames = pixels.native_frames(header, memoryview(data)[start : start + length])
+    streams = [htj2k.encode(frame, bits) for frame in frames]
+    result, again = _splice(data, position, start + length, streams)
+    digest = _verified(frames, again, _Form(bits, frames.dtype.kind == "i", False))
+    return Transcoded("done", "", HTJ2K_LOSSLESS_RPCL, result, digest)
+
+
+@dataclass(frozen=True)
+class _Form:
+    bits: int
+    signed: bool
+    colour_transform: bool
+
+
+def _verified(frames: Iterable[pixels.Frame], streams: Iterable[bytes], form: _Form | None) -> str:
+    """The digest of frames that a second decoder reads in these streams, value by value."""
     digest = pixels.Digest()
     for frame, stream in zip(frames, streams, strict=True):
-        if result is not None:
-            htj2k.check_header(stream, bits, signed=signed, colour_transform=with_transform)
+        if form is not None:
+            htj2k.check_header(stream, form.bits, signed=form.signed, colour_transform=form.colour_transform)
         again = htj2k.decode_second(stream)
         if again.shape != frame.shape or not np.array_equal(again, frame):
             raise CodecError("The second decoder reads other pixels.")
         digest.add(frame)
-    reason = "" if result is not None else "It was HTJ2K already."
-    return Transcoded("done", reason, HTJ2K_LOSSLESS_RPCL, result, digest.text())
+    return digest.text()
 
 
 def _bits_stored(dataset: Dataset) -> int:
@@ -113,18 +139,11 @@ def _bits_stored(dataset: Dataset) -> int:
     return stored
 
 
-def _splice(data: bytes, header: Dataset, position: int, streams: list[bytes]) -> tuple[bytes, list[bytes]]:
+def _splice(data: bytes, position: int, end: int, streams: list[bytes]) -> tuple[bytes, list[bytes]]:
     """The source's own bytes around new pixel data; the frames as they read back from the result."""
-    # Explicit VR: tag 4, VR 2, reserved 2, length 4 (PS3.5 7.1.2).
-    length = int.from_bytes(data[position + 8 : position + 12], "little")
-    if data[position + 4 : position + 6] not in (b"OW", b"OB") or length == 0xFFFFFFFF:
-        raise CodecError("The pixel data element is not what its syntax asks for.")
-    meta = header.file_meta
-    start = _dataset_start(data)
-    meta.TransferSyntaxUID = HTJ2K_LOSSLESS_RPCL
+    meta, start = _meta_of_htj2k(data)
     out = BytesIO()
-    out.write(data[:128] + b"DICM")
-    write_file_meta_info(out, meta)
+    out.write(data[:132] + meta)
     out.write(data[start:position])
     body = _encapsulated(streams)
     out.write(body.tables)
@@ -132,17 +151,35 @@ def _splice(data: bytes, header: Dataset, position: int, streams: list[bytes]) -
     value_at = out.tell()
     out.write(body.value)
     out.write(b"\xfe\xff\xdd\xe0\x00\x00\x00\x00")
-    out.write(data[position + 12 + length :])
+    out.write(data[end:])
     result = out.getvalue()
     again = generate_frames(result[value_at:], number_of_frames=len(streams), extended_offsets=body.offsets)
     return result, list(again)
 
 
-def _dataset_start(data: bytes) -> int:
-    """Where the data set begins: after the meta group, whose length its first element tells (PS3.10 7.1)."""
+def _meta_of_htj2k(data: bytes) -> tuple[bytes, int]:
+    """The file meta information with our transfer syntax in it, and where the data set begins (PS3.10 7.1).
+
+    Its elements are Explicit VR Little Endian: tag 4, VR 2, length 2; or, for some VRs, reserved 2 and length
+    4.
+    """
     if data[128:140] != b"DICM\x02\x00\x00\x00UL\x04\x00":
         raise CodecError("The file meta information has no group length.")
-    return 144 + int.from_bytes(data[140:144], "little")
+    end = 144 + int.from_bytes(data[140:144], "little")
+    position, kept = 144, b""
+    uid = HTJ2K_LOSSLESS_RPCL.encode() + b"\0" * (len(HTJ2K_LOSSLESS_RPCL) % 2)
+    while position < end:
+        is_long = data[position + 4 : position + 6] in (b"OB", b"UN", b"UT", b"UC", b"UR", b"SQ")
+        value = position + (12 if is_long else 8)
+        size = int.from_bytes(data[value - (4 if is_long else 2) : value], "little")
+        if data[position : position + 4] == b"\x02\x00\x10\x00":
+            kept += data[position : position + 6] + len(uid).to_bytes(2, "little") + uid
+        else:
+            kept += data[position : value + size]
+        position = value + size
+    if position != end:
+        raise CodecError("The file meta information has another length than it says.")
+    return data[132:140] + len(kept).to_bytes(4, "little") + kept, end
 
 
 @dataclass(frozen=True)
