@@ -29,7 +29,7 @@ from smart_auth.store import Store
 VIEWER_COOKIE = "neuronova_session"
 LOGIN_COOKIE = "neuronova_login"
 CSRF_HEADER = "X-CSRF-Token"
-VIEWER_SCOPES = scopes.parse("user/ImagingStudy.crs user/Task.rsu user/DiagnosticReport.rs")
+VIEWER_SCOPES = scopes.parse("user/ImagingStudy.crs user/Task.rus user/DiagnosticReport.rs")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # A session is looked up at most this often: a viewer asks for hundreds of frames a second.
 CACHE_S = 0.5
