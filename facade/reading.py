@@ -25,12 +25,14 @@ INTERNAL = "/internal-hapi"
 _SINCE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
-async def read(gate: Gate, decision: Decision, asked: Request, if_none_match: str | None) -> Response:
+async def read(
+    gate: Gate, decision: Decision, asked: Request, if_none_match: str | None, *, is_get: bool = True
+) -> Response:
     """Answer a read."""
     interaction = asked.interaction
     type_, id_ = str(interaction.type), str(interaction.id)
     patients = [f"Patient/{id_}"] if type_ == "Patient" else []
-    if _can_pass(gate, decision, asked, if_none_match):
+    if is_get and _can_pass(gate, decision, asked, if_none_match):
         await gate.record(interaction, what=[f"{type_}/{id_}"], patients=patients, passed=True)
         uri = f"{INTERNAL}/{type_}/{_checked(id_)}"
         return Response(headers={**answer.HEADERS, "X-Accel-Redirect": uri}, media_type=MEDIA_TYPE)

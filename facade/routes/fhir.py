@@ -72,7 +72,8 @@ async def _answer(request: HTTPRequest, gate: Gate, asked: Request) -> Response:
     headers = request.headers
     match interaction.kind:
         case "read":
-            return await reading.read(gate, decision, asked, headers.get("if-none-match"))
+            seen = headers.get("if-none-match")
+            return await reading.read(gate, decision, asked, seen, is_get=request.method == "GET")
         case "vread":
             return await reading.vread(gate, decision, asked)
         case "history-instance" | "history-type":

@@ -22,7 +22,7 @@ def test_every_code_that_can_be_raised_is_in_the_catalogue() -> None:
 
 
 def test_the_documentation_is_what_the_catalogue_says() -> None:
-    assert Path("docs/errors.md").read_text() == catalogue.markdown()
+    assert (Path(__file__).parents[2] / "docs/errors.md").read_text() == catalogue.markdown()
 
 
 def test_codes_lie_in_the_range_of_their_kind() -> None:

@@ -123,6 +123,8 @@ async def test_a_plain_put_does_not_sign(world: World, people: dict[str, str], w
     for who in ("rib", "doctor"):
         answer = await world.ask(who, "PUT", path, json=made.json() | {"status": "final"})
         assert (answer.status_code, code_of(answer)) == (422, "ERR_402"), who
+        event = world.trail()[-1]["event"]
+        assert (event["action"], event["outcome"], event["outcomeDesc"]) == ("U", "4", "ERR_402")
     for element in ({"issued": "2026-01-01T00:00:00Z"}, {"performer": [{"reference": people["rib"]}]}):
         answer = await world.ask("rib", "PUT", path, json=made.json() | element)
         assert (answer.status_code, code_of(answer)) == (422, "ERR_402"), element
