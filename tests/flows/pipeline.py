@@ -2,7 +2,9 @@
 whole.
 """
 
+import asyncio
 import io
+import json
 import os
 import signal
 import time
@@ -17,6 +19,9 @@ import pymysql
 from pydicom import Dataset, dcmread
 from sqlalchemy.engine import make_url
 
+from deploy.credentials import key_path
+from facade.audit.verify import VerifyReport, verify
+from facade.hapi import HAPIClient
 from imaging.index import Index, InstanceRow, UploadRow
 from imaging.inspection import Inspection
 from imaging.read import inspect
@@ -225,6 +230,28 @@ class Clinic:
         assert listed == [f"urn:oid:{seg.series_uid}", f"urn:oid:{seg.sop_uid}"]
         provenance = self.search("Provenance", target=f"DiagnosticReport/{report['id']}")
         assert len(provenance) == 1
+
+    def assert_trail_whole(self, study: Study) -> None:
+        """What was done to the study is in the trail, intent and outcome, and the trail is unbroken."""
+        self.stack.need("audit-shipper")
+
+        def is_shipped() -> bool:
+            events = self.search("AuditEvent", patient=f"Patient/{study.patient_id}", _count="200")
+            text = [json.dumps(event) for event in events]
+            return all(
+                any(step in one and phase in one for one in text)
+                for step in ("transcode", "ai-run", "openemr-write")
+                for phase in ("intent", "outcome")
+            )
+
+        wait_for(is_shipped, "the trail of the study to be shipped", 120)
+        report = asyncio.run(self._verify())
+        assert report.is_whole, report.first_break
+
+    async def _verify(self) -> VerifyReport:
+        url, secret = self.stack.hapi_url, self.stack.secrets["hapi-shipper"]
+        async with HAPIClient(url, secret, timeout_s=60) as hapi:
+            return await verify(hapi, self.stack.var / "audit", key_path(self.stack.var / "secrets", "audit"))
 
     def segmentations(self, study: Study) -> list[InstanceRow]:
         return [row for row in self.index.instances(study.uid) if row.own]

@@ -5,9 +5,13 @@ again, without fixed identifiers and conditional creates there are two of someth
 directory a slice is gone.
 """
 
+import json
+
 import pytest
+import redis
 from pydicom import Dataset
 
+from subscriptions.names import NOTIFICATION_CHANNEL
 from tests.flows.pipeline import Clinic
 from tests.servers.stack import wait_for
 
@@ -108,9 +112,29 @@ def test_an_openemr_worker_killed_in_the_middle_of_an_order(
     wait_for(lambda: clinic.orders_in_openemr(study) == 1, "the order to be in OpenEMR", 60)
 
 
-def test_a_notify_worker_killed_tells_of_the_next_change(clinic: Clinic) -> None:
-    clinic.stack.kill("worker-notify")
-    clinic.stack.wait_ready("worker-notify")
+def test_a_notify_worker_killed_and_the_next_one_tells_of_the_change(clinic: Clinic) -> None:
+    patient_id, _, _ = clinic.order()
+    with (
+        redis.Redis.from_url(clinic.stack.redis_url) as connection,
+        connection.pubsub(ignore_subscribe_messages=True) as channel,
+    ):
+        channel.subscribe(NOTIFICATION_CHANNEL)
+        clinic.stack.kill("worker-notify")
+        report = clinic.create(
+            {
+                "resourceType": "DiagnosticReport",
+                "status": "preliminary",
+                "code": {"text": "MR brain"},
+                "subject": {"reference": f"Patient/{patient_id}"},
+            }
+        )
+        wanted = {"type": "DiagnosticReport", "id": report["id"], "version": "1"}
+
+        def is_told() -> bool:
+            message = channel.get_message(timeout=0.1)
+            return message is not None and json.loads(message["data"]) == wanted
+
+        wait_for(is_told, "the change to be told", 60)
 
 
 def test_redis_killed_and_started_empty(clinic: Clinic, brain: list[Dataset]) -> None:
@@ -144,3 +168,4 @@ def test_hapi_killed_right_after_the_study_was_created(clinic: Clinic, brain: li
     clinic.assert_images_whole(study)
     clinic.assert_result_whole(study)
     wait_for(lambda: clinic.orders_in_openemr(study) == 1, "the order to be in OpenEMR")
+    clinic.assert_trail_whole(study)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,34 @@ class Workers:
 
 @pytest.fixture
 def workers(tmp_path: Path, own_redis: Any, connection: redis.Redis) -> Iterator[Workers]:
-    workers = Workers(tmp_path, own_redis.url)
-    yield workers
-    for process in workers.running:
-        process.kill()
-        process.wait()
+    """Workers for tests that kill them."""
+    with _ended(Workers(tmp_path, own_redis.url)) as workers:
+        yield workers
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory, own_redis: Any) -> Iterator[Workers]:
+    with _ended(Workers(tmp_path_factory.mktemp("worker"), own_redis.url)) as workers:
+        workers.start()
+        yield workers
+
+
+@pytest.fixture
+def worker(lasting: Workers, connection: redis.Redis) -> Workers:
+    """One worker that the tests of this module share, with nothing said yet."""
+    for name in ("said", "go"):
+        (lasting.directory / name).unlink(missing_ok=True)
+    return lasting
+
+
+@contextmanager
+def _ended(workers: Workers) -> Iterator[Workers]:
+    try:
+        yield workers
+    finally:
+        for process in workers.running:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -97,32 +121,6 @@ def test_a_killed_worker_takes_its_child_along_and_the_next_attempt_starts_at_on
     workers.start()
     eventually(lambda: "end s" in workers.said())
     assert workers.said().count("end s") == 1
-
-
-def test_a_killed_child_is_tried_again_by_its_worker(
-    workers: Workers, queue: JobQueue, connection: redis.Redis, eventually: Eventually
-) -> None:
-    workers.start()
-    queue.enqueue("nap", "s")
-    eventually(workers.said)
-    workers.go()
-    os.kill(int(workers.said()[0].split()[2]), signal.SIGKILL)
-    clock = RetryClock(connection, "clock")
-    eventually(lambda: (clock.tick(), "end s" in workers.said())[1])
-
-
-def test_what_kills_its_process_every_time_ends_as_a_dead_letter(
-    workers: Workers,
-    queue: JobQueue,
-    connection: redis.Redis,
-    eventually: Eventually,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    workers.start()
-    queue.enqueue("be_killed", "s")
-    _hurry(connection, eventually, lambda: queue.dead_letters())
-    assert len(workers.said()) == 1 + retry.KILLED_RETRIES
-    assert "signal 9" in queue.dead_letters()[0].reason
 
 
 def test_a_running_job_outlives_a_redis_that_comes_back_empty(
@@ -165,68 +163,86 @@ def test_a_worker_that_starts_first_waits_for_redis(
     eventually(lambda: "end s" in workers.said())
 
 
-def test_a_permanent_error_is_a_dead_letter_at_once(
-    workers: Workers, queue: JobQueue, eventually: Eventually
+# The tests above kill; those below share one worker, which must not take jobs from them.
+
+
+def test_a_killed_child_is_tried_again_by_its_worker(
+    worker: Workers, queue: JobQueue, connection: redis.Redis, eventually: Eventually
 ) -> None:
-    workers.start()
-    queue.enqueue("fail_permanently", "s")
+    queue.enqueue("nap", "s")
+    eventually(worker.said)
+    worker.go()
+    os.kill(int(worker.said()[0].split()[2]), signal.SIGKILL)
+    clock = RetryClock(connection, "clock")
+    eventually(lambda: (clock.tick(), "end s" in worker.said())[1])
+
+
+def test_what_kills_its_process_every_time_ends_as_a_dead_letter(
+    worker: Workers,
+    queue: JobQueue,
+    connection: redis.Redis,
+    eventually: Eventually,
+) -> None:
+    queue.enqueue("be_killed", "poison")
+    _hurry(connection, eventually, lambda: queue.dead_letters())
+    assert worker.said().count("start poison") == 1 + retry.KILLED_RETRIES
+    assert "signal 9" in queue.dead_letters()[0].reason
+
+
+def test_a_permanent_error_is_a_dead_letter_at_once(
+    worker: Workers, queue: JobQueue, eventually: Eventually
+) -> None:
+    queue.enqueue("fail_permanently", "bad")
     eventually(queue.dead_letters)
     (letter,) = queue.dead_letters()
     assert letter.reason == "input-changed: The study has changed since this task was made."
-    assert workers.said() == ["start s"]
+    assert worker.said().count("start bad") == 1
 
 
 def test_a_temporary_error_is_tried_again_until_it_works(
-    workers: Workers, queue: JobQueue, connection: redis.Redis, eventually: Eventually
+    worker: Workers, queue: JobQueue, connection: redis.Redis, eventually: Eventually
 ) -> None:
-    workers.start()
-    queue.enqueue("fail_temporarily", "s")
-    _hurry(connection, eventually, lambda: len(workers.said()) > retry.KILLED_RETRIES + retry.UNKNOWN_RETRIES)
+    queue.enqueue("fail_temporarily", "later")
+    _hurry(connection, eventually, lambda: worker.said().count("start later") > 6)
     assert queue.dead_letters() == []
-    workers.go()
-    _hurry(connection, eventually, lambda: queue.enqueue("fail_temporarily", "s") is Enqueued.QUEUED)
+    worker.go()
+    _hurry(connection, eventually, lambda: queue.enqueue("fail_temporarily", "later") is Enqueued.QUEUED)
 
 
 def test_an_unknown_error_is_tried_a_few_times_and_its_text_is_kept_nowhere(
-    workers: Workers, queue: JobQueue, connection: redis.Redis, eventually: Eventually
+    worker: Workers, queue: JobQueue, connection: redis.Redis, eventually: Eventually
 ) -> None:
-    workers.start()
-    queue.enqueue("fail_oddly", "s")
+    queue.enqueue("fail_oddly", "odd")
     _hurry(connection, eventually, queue.dead_letters)
-    assert len(workers.said()) == 1 + retry.UNKNOWN_RETRIES
+    assert worker.said().count("start odd") == 1 + retry.UNKNOWN_RETRIES
     assert queue.dead_letters()[0].reason == "ValueError: ValueError"
-    assert "시험" not in workers.log()
+    assert "시험" not in worker.log()
     for key in connection.scan_iter("rq:*"):
         assert "시험".encode() not in (connection.dump(key) or b"")
 
 
-def test_a_job_over_its_deadline_is_stopped(
-    workers: Workers, queue: JobQueue, eventually: Eventually
-) -> None:
-    workers.start()
+def test_a_job_over_its_deadline_is_stopped(worker: Workers, queue: JobQueue, eventually: Eventually) -> None:
     queue.enqueue("oversleep", "s")
-    eventually(lambda: '"error_code":"deadline"' in workers.log())
+    eventually(lambda: '"error_code":"deadline"' in worker.log())
 
 
 def test_a_function_outside_the_table_is_not_run_whatever_stands_in_redis(
-    workers: Workers, queue: JobQueue, eventually: Eventually
+    worker: Workers, queue: JobQueue, eventually: Eventually
 ) -> None:
-    workers.start()
-    target = workers.directory / "made-by-a-stranger"
+    target = worker.directory / "made-by-a-stranger"
     queue._rq("notify").enqueue_call("os.mkdir", args=[str(target)], job_id="foreign_a1")
     eventually(queue.dead_letters)
     assert not target.exists()
 
 
 def test_a_lease_is_renewed_while_a_job_runs(
-    workers: Workers, queue: JobQueue, leases: Leases, connection: redis.Redis, eventually: Eventually
+    worker: Workers, queue: JobQueue, leases: Leases, connection: redis.Redis, eventually: Eventually
 ) -> None:
-    workers.start()
     queue.enqueue("nap", "s")
-    eventually(workers.said)
+    eventually(worker.said)
     connection.pexpire("nn:lease:nap__s", 2000)
     eventually(lambda: int(str(connection.pttl("nn:lease:nap__s"))) > 2000)
-    workers.go()
+    worker.go()
     eventually(lambda: not leases.is_live("nap__s"))
 
 
