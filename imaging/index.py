@@ -249,10 +249,14 @@ class Index:
             return True
 
     def begin_change(self, sop_uids: Sequence[str]) -> None:
-        """Say before they are replaced that these instances cannot be served just now."""
+        """Say before they are replaced that these instances cannot be served just now.
+
+        Only pending ones: whose outcome is recorded would have nobody left to say that it is over.
+        """
         with self._write() as database:
             database.executemany(
-                "UPDATE instances SET in_change = 1 WHERE sop_uid = ?", [(uid,) for uid in sop_uids]
+                "UPDATE instances SET in_change = 1 WHERE sop_uid = ? AND outcome = 'pending'",
+                [(uid,) for uid in sop_uids],
             )
 
     def set_outcomes(self, outcomes: Sequence[OutcomeRow]) -> None:

@@ -15,6 +15,7 @@ from typing import Literal
 
 from imaging.child import Children
 from imaging.errors import ChildDiedError, DICOMError, OrthancNotFoundError, ReplaceBusyError, ReplaceError
+from imaging.frames import is_uid
 from imaging.index import Index, InstanceRow, OutcomeRow
 from imaging.orthanc import OrthancClient
 from imaging.replace import Replacer
@@ -76,23 +77,26 @@ class Pipeline:
 
     async def _one(self, row: InstanceRow) -> OutcomeRow | Literal["busy"]:
         try:
-            original = await self._orthanc.file(row.orthanc_id)
+            original = await self._original(row)
         except OrthancNotFoundError:
             return _kept(row, "Orthanc does not have this instance any more.")
+        if original is None:
+            # Whoever replaces it records the outcome; a word from here could stand against the stored bytes.
+            return "busy"
         try:
             reply = await self._children.call("transcode", {}, original)
         except (ChildDiedError, DICOMError) as error:
-            return _kept(row, str(error))
+            return _kept(row, str(error), original)
         result = reply.header
         if result["outcome"] == "done" and result["digest"] != row.digest:
-            return _kept(row, "The pixels are not the ones that were received.")
+            return _kept(row, "The pixels are not the ones that were received.", original)
         if reply.parts:
             try:
                 await self._replacer.replace(row.orthanc_id, original, reply.parts[0])
             except ReplaceBusyError:
                 return "busy"
             except ReplaceError as error:
-                return _kept(row, str(error))
+                return _kept(row, str(error), original)
         return OutcomeRow(
             sop_uid=row.sop_uid,
             outcome=result["outcome"],
@@ -101,7 +105,31 @@ class Pipeline:
             bytes_after=len(reply.parts[0]) if reply.parts else len(original),
         )
 
+    async def _original(self, row: InstanceRow) -> bytes | None:
+        """The stored bytes; None while another worker has them away (between its DELETE and POST)."""
+        for _ in range(2):
+            try:
+                return await self._orthanc.file(row.orthanc_id)
+            except OrthancNotFoundError:
+                if self._replacer.is_under_way(row.orthanc_id):
+                    return None
+                # It may have come back between the two questions: ask again, once.
+        raise OrthancNotFoundError("Orthanc does not have it.")
 
-def _kept(row: InstanceRow, reason: str) -> OutcomeRow:
+
+def _kept(row: InstanceRow, reason: str, stored: bytes = b"") -> OutcomeRow:
     log.warning("original kept", extra={"orthanc_id": row.orthanc_id, "reason": reason})
-    return OutcomeRow(row.sop_uid, "kept", reason, row.transfer_syntax, row.bytes_before)
+    return OutcomeRow(row.sop_uid, "kept", reason, _syntax(stored) or row.transfer_syntax, row.bytes_before)
+
+
+def _syntax(data: bytes) -> str:
+    """The transfer syntax that a file says, so that the row's label is true whatever was done before a kill.
+
+    Element (0002,0010) of the file meta information: tag, "UI", length 2, value (PS3.10 7.1).
+    """
+    at = data.find(b"\x02\x00\x10\x00UI", 132, 4096)
+    if at < 0:
+        return ""
+    length = int.from_bytes(data[at + 6 : at + 8], "little")
+    text = data[at + 8 : at + 8 + length].rstrip(b"\0 ").decode("ascii", "replace")
+    return text if is_uid(text) else ""

@@ -61,6 +61,10 @@ class Replacer:
                 raise ReplaceError("Orthanc did not give back the bytes that were written.")
             self._finish(orthanc_id, keep=self._originals_days > 0)
 
+    def is_under_way(self, orthanc_id: str) -> bool:
+        """Is there a copy of this instance, so that it may be away for a moment?"""
+        return (self._directory / f"{orthanc_id}{_SUFFIX}").exists()
+
     async def put_back_leftovers(self) -> int:
         """Restore what dead replacements left; the number of instances that were put back."""
         count = 0

@@ -111,6 +111,13 @@ def test_an_instance_in_change_is_marked_until_its_outcome_is_recorded(index):
     assert not index.instance("1.2", "1.2.3", "1.2.3.4").in_change
 
 
+def test_an_instance_that_is_done_is_not_marked_any_more(index):
+    add(index)
+    index.set_outcomes([OutcomeRow("1.2.3.4", "done", "", "202", 10)])
+    index.begin_change(["1.2.3.4"])
+    assert not index.instance("1.2", "1.2.3", "1.2.3.4").in_change
+
+
 def test_what_is_quarantined_is_found_by_no_reading_function(index):
     row = QuarantineRow("oid-1", "1.2", "1.2.3", "1.2.3.4", "px-1", "unknown-patient", "No patient has this.")
     assert index.quarantine(row)

@@ -16,6 +16,7 @@ from imaging.frames import HTJ2K_LOSSLESS_RPCL
 from imaging.identity import Quarantine
 from imaging.index import Index
 from imaging.metadata import read_tags
+from imaging.orthanc import OrthancClient
 from imaging.own import store_own
 from imaging.pipeline import Pipeline
 from imaging.read import inspect
@@ -205,3 +206,52 @@ async def test_what_is_set_aside_is_looked_at_once(index, client, children):
     assert not set_aside(index, arrival, Quarantine("unknown-patient", "No patient has this PatientID."))
     assert await look(index, client, children, oid) is None
     assert index.study("1.2.6.8") is None
+
+
+async def test_an_instance_that_another_worker_has_away_is_left_to_it(index, client, children, tmp_path):
+    study = "1.2.6.9"
+    (data,) = slices(study, 1)
+    (oid,) = await arrive(index, client, children, tmp_path / "data", [data])
+    gap, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(OrthancClient):
+        async def delete(self, instance):
+            await super().delete(instance)
+            gap.set()
+            await go_on.wait()
+
+    slow = Slow("unused", "", "")
+    slow.__dict__ = client.__dict__
+    first = Pipeline(index, slow, children, Replacer(slow, tmp_path / "replace"))
+    running = asyncio.create_task(first.transcode_study(study))
+    await gap.wait()
+    second = Pipeline(index, client, children, Replacer(client, tmp_path / "replace"))
+    counts = await second.transcode_study(study)
+    assert (counts.busy, counts.kept) == (1, 0)
+    assert len(index.pending(study)) == 1
+    go_on.set()
+    await running
+    assert index.by_orthanc_id(oid).outcome == "done"
+
+
+async def test_an_instance_that_is_gone_for_good_does_not_hold_the_study(index, client, children, tmp_path):
+    study = "1.2.6.10"
+    (oid,) = await arrive(index, client, children, tmp_path / "data", slices(study, 1))
+    await client.delete(oid)
+    pipeline = Pipeline(index, client, children, Replacer(client, tmp_path / "replace"))
+    assert (await pipeline.transcode_study(study)).kept == 1
+    assert "any more" in index.by_orthanc_id(oid).reason
+
+
+async def test_a_label_is_true_even_if_the_worker_died_before_it_wrote_it(index, client, tmp_path):
+    """Stored as HTJ2K, the row still says the old syntax, and the child dies at the second try."""
+    study = "1.2.6.11"
+    (data,) = slices(study, 1)
+    async with Children(1) as children:
+        (oid,) = await arrive(index, client, children, tmp_path / "data", [data])
+        await client.delete(oid)
+        await client.store((await children.call("transcode", {}, data)).parts[0])
+        os.kill(children._all[0]._process.pid, signal.SIGKILL)
+        await Pipeline(index, client, children, Replacer(client, tmp_path / "replace")).transcode_study(study)
+    row = index.by_orthanc_id(oid)
+    assert (row.outcome, row.transfer_syntax) == ("kept", HTJ2K_LOSSLESS_RPCL)
