@@ -21,7 +21,7 @@ from facade.arrival import Arrival
 from facade.audit.spool import Spool
 from facade.errors import HAPITemporaryError
 from facade.hapi import HAPIClient
-from facade.routes import dicomweb, fhir, metadata, notifications
+from facade.routes import dicomweb, documentation, fhir, metadata, notifications
 from facade.settings import FacadeSettings
 from facade.state import Services, State
 from smart_auth import routes as auth_routes
@@ -81,6 +81,7 @@ def create_app(
         *notifications.routes,
         Mount("/auth", routes=auth_routes.build(auth)),
     ]
+    routes += documentation.build(routes)
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=outcome.HANDLERS)
     # A redirect to the same path without a slash would answer before anybody has decided.
     app.router.redirect_slashes = False

@@ -76,6 +76,22 @@ async def test_a_search_of_a_patient_is_narrowed_and_the_link_does_not_show_it(
     assert len(everything.json()["entry"]) > len(answer.json()["entry"])
 
 
+async def test_an_id_does_not_get_around_the_narrowing(world: World, people: dict[str, str]) -> None:
+    foreign = people["foreign"].split("/")[1]
+    for path in (
+        f"Patient?_id={foreign}",
+        f"Patient?_id={foreign}&_revinclude=Observation:subject",
+        f"Observation?subject={people['foreign']}",
+        f"Observation?subject:Patient._id={foreign}",
+    ):
+        answer = await world.ask("patient", "GET", path)
+        assert ids(answer) == ids(answer, "include") == set(), path
+    both = f"Observation?subject={people['own']},{people['foreign']}&_summary=count"
+    own = f"Observation?subject={people['own']}&_summary=count"
+    totals = [(await world.ask("patient", "GET", path)).json()["total"] for path in (both, own)]
+    assert totals[0] == totals[1]
+
+
 async def test_an_unreleased_result_does_not_exist_for_the_patient(
     world: World, people: dict[str, str], workers: HAPIClient
 ) -> None:
@@ -136,6 +152,11 @@ async def test_shared_patients_are_those_of_active_groups_today(world: World, pe
     assert (await world.ask("external", "GET", people["own"])).status_code == 200
     assert (await world.ask("external", "GET", people["foreign"])).status_code == 404
     assert ids(await world.ask("external", "GET", "Patient")) == {people["own"]}
+    for subject, status in ((people["own"], 201), (people["foreign"], 422), ("Patient/nobody", 422)):
+        answer = await world.ask(
+            "external", "POST", "ServiceRequest", json=order(subject, people["organization"])
+        )
+        assert answer.status_code == status, answer.text
     stopped = {**made.json(), "active": False}
     assert (await world.ask("admin", "PUT", f"Group/{stopped['id']}", json=stopped)).status_code == 200
     assert (await world.ask("external", "GET", people["own"])).status_code == 404

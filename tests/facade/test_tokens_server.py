@@ -18,7 +18,10 @@ from tests.facade.world import World, code_of, observation, opened
 from tests.smart_auth.flow import AUDIENCE, ORIGIN
 
 pytestmark = pytest.mark.server
-OPEN = {"/fhir/metadata", "/fhir/.well-known/smart-configuration", "/health/live", "/health/ready"}
+OPEN = {"/fhir/metadata", "/fhir/.well-known/smart-configuration", "/health/live", "/health/ready"} | {
+    "/docs",
+    "/openapi.json",
+}
 
 
 def forged(keys: Keys, lifetime_s: int = 600, audience: str = AUDIENCE, **claims: Any) -> dict[str, str]:
@@ -166,6 +169,19 @@ async def test_the_capability_statement_states_what_is_offered(world: World) -> 
     for resource in types.values():
         for parameter in resource["searchParam"]:
             assert parameter["name"] not in ("_filter", "_query", "_content", "_text", "_list")
+
+
+async def test_the_other_interfaces_are_described_from_their_routes(world: World) -> None:
+    async with world.browser() as browser:
+        body = (await browser.get("/openapi.json")).json()
+        shown = await browser.get("/docs")
+    assert body["openapi"].startswith("3.1")
+    assert body["paths"]["/auth/token"]["post"]["summary"]
+    studies = [path for path in body["paths"] if path.startswith("/dicom-web/studies/{study}")]
+    assert studies
+    assert all(body["paths"][path]["get"]["security"] for path in studies if "get" in body["paths"][path])
+    assert "/auth/token" in shown.text
+    assert not [part for part in ("<script", "http://", "https://", "src=") if part in shown.text]
 
 
 async def test_an_unexpected_failure_shows_nothing(redis: Redis, tmp_path: Path, keys_dir: Path) -> None:

@@ -301,3 +301,11 @@ async def test_an_ai_observation_that_its_report_forgot_is_not_released(
     stripped = {name: value for name, value in current.items() if name != "identifier"}
     answer = await world.ask("rib", "PUT", f"Observation/{seen['id']}", json=stripped)
     assert (answer.status_code, code_of(answer)) == (422, "ERR_402")
+
+
+async def test_a_search_that_is_too_long_for_an_address_finds_the_same(
+    world: World, people: dict[str, str]
+) -> None:
+    ids_asked = [people["own"].split("/")[1], *(str(uuid4()) for _ in range(150))]
+    page = await world.services.hapi.search("Patient", [("_id", ",".join(ids_asked))], count=200)
+    assert [entry["resource"]["id"] for entry in page["entry"]] == ids_asked[:1]
