@@ -7,7 +7,7 @@ import ca.uhn.fhir.rest.api.server.IPreResourceShowDetails;
 import ca.uhn.fhir.rest.api.server.RequestDetails;
 import org.hl7.fhir.instance.model.api.IBaseResource;
 
-/** Leaves out of every answer what the caller may not read, however it came there: by _revinclude or by history. */
+/** Leaves out of every answer what the caller may not read, however it came there (_revinclude, for example). */
 @Interceptor
 public class ReadGuard {
 

@@ -18,7 +18,6 @@ public class RequestGuard {
 
     private static final Set<Caller> POST_BUNDLES =
             Set.of(Caller.FACADE, Caller.RECEIVER, Caller.WORKERS, Caller.SHIPPER);
-    private static final Set<Caller> READ_WHOLE_HISTORY = Set.of(Caller.RECEIVER, Caller.WORKERS);
 
     private final AllowList allowList;
 
@@ -41,7 +40,6 @@ public class RequestGuard {
             case METADATA -> true;
             case READ, VREAD -> allowList.permits(caller, Interaction.READ, type);
             case SEARCH_TYPE, HISTORY_INSTANCE, HISTORY_TYPE -> allowList.permits(caller, Interaction.SEARCH, type);
-            case HISTORY_SYSTEM -> READ_WHOLE_HISTORY.contains(caller);
             case CREATE -> allowList.permits(caller, Interaction.CREATE, type);
             // A PUT may create: the row decides, see WriteGuard.
             case UPDATE -> allowList.permits(caller, Interaction.UPDATE, type)
