@@ -18,6 +18,7 @@ import httpx
 import pytest
 import uvicorn
 from redis.asyncio import Redis
+from sqlalchemy.exc import OperationalError
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from websockets.asyncio.client import ClientConnection, connect
@@ -332,11 +333,15 @@ async def test_a_disabled_user_is_closed_within_a_second(facade: Facade) -> None
         assert time.monotonic() - begin < 1
 
 
+def _unreadable() -> None:
+    raise OperationalError("select", {}, OSError("gone"))
+
+
 async def test_unreadable_revocations_close(facade: Facade, monkeypatch: pytest.MonkeyPatch) -> None:
     started = await facade.session("doctor", "doctor")
     async with facade.open(started) as socket:
         await facade.listening()
-        facade.auth.feed.stop()
+        monkeypatch.setattr(facade.auth.feed, "refresh", _unreadable)
         assert await closed(socket) == 1013
 
 
