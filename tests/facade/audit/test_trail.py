@@ -161,6 +161,29 @@ async def test_nobody_changes_or_deletes_an_event(shipping: Stack, store: HAPICl
     assert (await store.read("AuditEvent", event["id"]))["meta"]["versionId"] == "1"
 
 
+async def test_nginxs_word_on_a_passed_answer_is_joined(servers: Stack, store: HAPIClient) -> None:
+    stack = servers.need("nginx", "hapi", "audit-shipper")
+    async with httpx.AsyncClient(base_url=stack.base_url, timeout=30) as browser:
+        answer = await browser.get("/fhir/metadata")
+    request_id = answer.headers["x-request-id"]
+    spool = Spool(stack.var / "spool", "facade")
+    who = Who(None, "doctor", "test")
+    spool.write_sync(audit_event(interaction="read", action="R", who=who, request_id=request_id, passed=True))
+    spool.close()
+    # Without nginx's word it would wait for a minute.
+    wait_for(lambda: drained(stack), "the spool to be shipped", timeout_s=40)
+    newest = await store.search("AuditEvent", [("_sort", "-_lastUpdated")], count=50)
+    (event,) = [
+        entry["resource"]
+        for entry in newest["entry"]
+        if entry["resource"]["entity"][-1]["what"]["identifier"]["value"] == request_id
+        and "detail" in entry["resource"]["entity"][-1]
+    ]
+    details = {one["type"]: one["valueString"] for one in event["entity"][-1]["detail"]}
+    assert details["http-status"] == str(answer.status_code)
+    assert int(details["body-bytes"]) == len(answer.content)
+
+
 class Tampered(httpx.AsyncBaseTransport):
     """HAPI as it would answer if somebody had been at its database."""
 
