@@ -16,6 +16,7 @@ from deploy.errors import DeployError
 from deploy.settings import ROOT, Settings
 from deploy.setup.viewer import VIEWER
 from facade.catalogue import CATALOGUE
+from facade.outcome import MEDIA_TYPE
 
 TEMPLATES = {
     "redis.conf": "redis/redis.conf.j2",
@@ -108,6 +109,7 @@ def _values(settings: Settings, secrets: Mapping[str, str]) -> dict[str, Any]:
         },
         "outcomes": [(CATALOGUE[code], code) for code in OUTCOMES],
         "auth_errors": AUTH_ERRORS,
+        "media_type": MEDIA_TYPE,
         "limit": lambda zone: _limit(settings, zone),
         "errors": _errors,
     }

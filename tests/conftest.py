@@ -27,6 +27,11 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGTERM, interrupt)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The main job comes first: it begins with an installation that has no administrator yet."""
+    items.sort(key=lambda item: item.path.name != "test_main_job.py")
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Under --no-skips a skipped test is a failure."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
