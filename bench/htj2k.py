@@ -2,19 +2,22 @@
 
     .venv/worker/bin/python -m bench.htj2k            # prints the rows as JSON
 
-One thread, the same pixels for every side, rounds interleaved, medians. Verification by the second decoder is
-part of the worker and of its reference. Two processes: the same work in each, at the same time.
+The same pixels for every side, rounds interleaved, medians. Verification by the second decoder is part of the
+worker and of its reference. Two processes: the same work in each, at the same time. Children: the way that
+the product takes, with the bytes through pipes.
 """
 
 from __future__ import annotations
 
-import json
-import statistics
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from multiprocessing import get_context
+from statistics import median
 from typing import Any
 
 import imagecodecs
@@ -23,49 +26,52 @@ from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
+from bench.rows import Row, at_least_times, print_rows, stated
 from imaging import htj2k
+from imaging.child import Children
 from imaging.transcode import transcode
 
-ROUNDS = 7
-SLICES, SIDE, BITS = 24, 512, 12
+ROUNDS = 5
+BITS = 12
 WORKER_BUDGET, TWO_BUDGET, DECODE_BUDGET = 0.75, 1.9, 8.0
 
 
-def rows(rounds: int = ROUNDS) -> list[dict[str, Any]]:
-    """Worker against bare codec, two processes against one, decoding against OpenJPEG."""
-    slices = [image(number) for number in range(SLICES)]
-    files = [dicom_file(values, number) for number, values in enumerate(slices)]
+@dataclass(frozen=True)
+class Size:
+    """Slices of one size."""
+
+    name: str
+    slices: int
+    side: int
+
+
+SIZES = (Size("4 x 40 slices 240x240", 160, 240), Size("24 slices 512x512", 24, 512))
+SCALED = SIZES[1]
+
+
+def rows(rounds: int = ROUNDS) -> Iterator[Row]:
+    """Worker against bare codec, two processes and children against one, decoding against OpenJPEG."""
+    for size in SIZES:
+        slices = images(size)
+        files = [dicom_file(values, number) for number, values in enumerate(slices)]
+        worker, reference = turns(rounds, transcode, bare, list(zip(files, slices, strict=True)))
+        megabytes = sum(values.nbytes for values in slices) / 1e6
+        name = f"HTJ2K worker, verified, {size.name} of {BITS} bits"
+        yield at_least_times(name, megabytes / worker, "MB/s", megabytes / reference, WORKER_BUDGET)
+        for children in (1, 2):
+            seconds = median(asyncio.run(through_children(files, children, rounds)))
+            title = f"the same through {children} {'child' if children == 1 else 'children'}"
+            yield stated(title, megabytes / seconds, "MB/s", megabytes / reference)
+    one, two = processes(rounds)
+    yield at_least_times("HTJ2K worker, two processes against one", two, "MB/s", one, TWO_BUDGET)
+    slices = images(SCALED)
     streams = [htj2k.encode(values, BITS) for values in slices]
     jpeg2000 = [imagecodecs.jpeg2k_encode(values, level=0, reversible=True) for values in slices]
+    pairs = list(zip(streams, jpeg2000, strict=True))
+    ours, openjpeg = turns(rounds, htj2k.decode, imagecodecs.jpeg2k_decode, pairs)
     megabytes = sum(values.nbytes for values in slices) / 1e6
-    timed: dict[str, list[float]] = {name: [] for name in ("bare", "worker", "decode", "openjpeg")}
-    for _ in range(rounds):
-        timed["bare"].append(seconds(lambda: [bare(values) for values in slices]))
-        timed["worker"].append(seconds(lambda: [transcode(data) for data in files]))
-        timed["decode"].append(seconds(lambda: [htj2k.decode(stream) for stream in streams]))
-        timed["openjpeg"].append(seconds(lambda: [imagecodecs.jpeg2k_decode(stream) for stream in jpeg2000]))
-    speed = {name: megabytes / statistics.median(values) for name, values in timed.items()}
-    one, two = together(1), together(2)
-    what = f"{SLICES} x {SIDE}x{SIDE}x{BITS} bit, local files"
-    return [
-        row(f"HTJ2K worker, verified, {what}", speed["worker"], speed["bare"], WORKER_BUDGET),
-        row("HTJ2K worker, two processes against one", two, one, TWO_BUDGET),
-        row("HTJ2K decode against OpenJPEG's JPEG 2000", speed["decode"], speed["openjpeg"], DECODE_BUDGET),
-    ]
-
-
-def row(name: str, value: float, reference: float, budget: float) -> dict[str, Any]:
-    """One row of var/bench/latest.json; these budgets are lower bounds of the ratio."""
-    ratio = value / reference
-    return {
-        "row": name,
-        "value": round(value, 1),
-        "unit": "MB/s",
-        "reference": round(reference, 1),
-        "ratio": round(ratio, 2),
-        "budget": budget,
-        "ok": ratio >= budget,
-    }
+    name = f"HTJ2K decode against OpenJPEG's JPEG 2000, {SCALED.name}"
+    yield at_least_times(name, megabytes / ours, "MB/s", megabytes / openjpeg, DECODE_BUDGET)
 
 
 def bare(values: NDArray[Any]) -> None:
@@ -73,22 +79,65 @@ def bare(values: NDArray[Any]) -> None:
     htj2k.decode_second(htj2k.encode(values, BITS))
 
 
-def together(processes: int) -> float:
-    """MB/s of the worker in this many processes at once."""
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        list(pool.map(work, [1] * processes))  # imports
-        started = time.perf_counter()
-        done = sum(pool.map(work, [3] * processes))
-        return done / (time.perf_counter() - started)
+def turns(
+    rounds: int,
+    one: Callable[[Any], object],
+    other: Callable[[Any], object],
+    values: Sequence[tuple[Any, Any]],
+) -> tuple[float, float]:
+    """Median seconds of two ways; they take turns at every value, so that a busy machine meets both.
+
+    The first round only warms up.
+    """
+    times = []
+    for _ in range(rounds + 1):
+        first = second = 0.0
+        for mine, theirs in values:
+            first += seconds(partial(one, mine))
+            second += seconds(partial(other, theirs))
+        times.append((first, second))
+    return median(first for first, _ in times[1:]), median(second for _, second in times[1:])
+
+
+async def through_children(files: list[bytes], count: int, rounds: int) -> list[float]:
+    """Seconds of each round for all files in this many children."""
+    times = []
+    async with Children(count) as children:
+        for _ in range(rounds + 1):
+            started = time.perf_counter()
+            await asyncio.gather(*(children.call("transcode", {}, data) for data in files))
+            times.append(time.perf_counter() - started)
+    return times[1:]
+
+
+def processes(rounds: int) -> tuple[float, float]:
+    """MB/s of the worker in one process and in two at once, in turns."""
+    found: dict[int, list[float]] = {1: [], 2: []}
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=prepare) as pool:
+        list(pool.map(work, [1, 1]))  # starts both
+        for _ in range(rounds):
+            for count, speeds in found.items():
+                started = time.perf_counter()
+                done = sum(pool.map(work, [2] * count))
+                speeds.append(done / (time.perf_counter() - started))
+    return median(found[1]), median(found[2])
+
+
+_FILES: list[bytes] = []
+"""Of one process of the pool."""
+
+
+def prepare() -> None:
+    """What a process of the pool works on."""
+    _FILES.extend(dicom_file(values, number) for number, values in enumerate(images(SCALED)))
 
 
 def work(repeats: int) -> float:
-    """Transcode some slices; the MB that were done."""
-    files = [dicom_file(image(number), number) for number in range(8)]
+    """Transcode; the MB that were done."""
     for _ in range(repeats):
-        for data in files:
+        for data in _FILES:
             transcode(data)
-    return repeats * 8 * SIDE * SIDE * 2 / 1e6
+    return repeats * len(_FILES) * SCALED.side**2 * 2 / 1e6
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -98,13 +147,18 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def image(number: int) -> NDArray[np.uint16]:
+def images(size: Size) -> list[NDArray[np.uint16]]:
+    """The slices of one size."""
+    return [image(number, size.side) for number in range(size.slices)]
+
+
+def image(number: int, side: int) -> NDArray[np.uint16]:
     """A smooth slice with an edge and scanner-like noise; its compression ratio is near that of a real MR."""
     random = np.random.default_rng(number)
-    y, x = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j]
+    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
     head = np.hypot(x, 1.2 * y) < 0.8
     values = head * (900 + 500 * np.sin(4 * x + number) * np.cos(5 * y)) + random.normal(0, 18, x.shape)
-    return np.clip(np.abs(values), 0, (1 << BITS) - 1).astype("<u2")
+    return np.asarray(np.clip(np.abs(values), 0, (1 << BITS) - 1), dtype="<u2")
 
 
 def dicom_file(values: NDArray[Any], number: int) -> bytes:
@@ -127,4 +181,4 @@ def dicom_file(values: NDArray[Any], number: int) -> bytes:
 
 
 if __name__ == "__main__":
-    print(json.dumps(rows(), indent=1))
+    print_rows(rows())

@@ -66,7 +66,7 @@ def _setup(*, tests: bool) -> int:
     names = ("facade", "worker", *(("dev",) if tests else ()))
     pythons = [Step(f"python {name}", partial(environments.environment, name)) for name in names]
     run_all(
-        [[Step("packages", packages.install)]],
+        [[Step("packages", partial(packages.install, tests=tests))]],
         [
             [Step("uv", environments.uv), *pythons],
             [Step("bind shim", shim.build), Step("hapi", store.build)],

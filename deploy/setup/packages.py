@@ -39,6 +39,8 @@ COMMANDS = {
     "node": "nodejs",
     "npm": "npm",
 }
+MEASURING = ("wrk",)
+"""What `make bench` needs beside them; installed with what the tests need."""
 POLICY = Path("/usr/sbin/policy-rc.d")
 SAVED = Path("/usr/sbin/policy-rc.d.before-neuronova")
 MARK = "# written by NeuroNova's set-up while it installs packages"
@@ -46,10 +48,10 @@ APT = ("apt-get", "-y", "-q", "--no-install-recommends", "-o", "DPkg::Lock::Time
 QUIET = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
 
 
-def install() -> str:
+def install(*, tests: bool = False) -> str:
     """Install what is missing; answers what was done."""
     _restore_policy()
-    missing = missing_packages()
+    missing = missing_packages(tests=tests)
     if not missing:
         return "already there"
     advice = "read the log's last lines; on another system than Debian 12 install: " + " ".join(missing)
@@ -75,9 +77,10 @@ def install() -> str:
     return f"installed {len(missing)} packages"
 
 
-def missing_packages() -> list[str]:
+def missing_packages(*, tests: bool = False) -> list[str]:
     """Names of the packages that are needed and not installed."""
-    wanted = {package: _installed(package) for package in PACKAGES}
+    packages = PACKAGES + (MEASURING if tests else ())
+    wanted = {package: _installed(package) for package in packages}
     for command, package in COMMANDS.items():
         if shutil.which(command) is None:
             wanted[package] = False
