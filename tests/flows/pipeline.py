@@ -298,10 +298,21 @@ class Clinic:
             assert time.monotonic() < end, f"the moment to kill {program} did not come"
         self.stack.kill(program)
 
-    def stop_at(self, program: str, moment: Callable[[], object], timeout_s: float = 90) -> bool:
-        """kill -9 at a moment that is checked while the program's children stand still."""
+    def stop_at(
+        self,
+        program: str,
+        sign: Callable[[], object],
+        moment: Callable[[], object],
+        timeout_s: float = 90,
+    ) -> bool:
+        """kill -9 at a moment that is made sure of while the program's children stand still.
+
+        `sign` is cheap and asked without a pause while they run: only then they are stopped.
+        """
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
+            if not sign():
+                continue
             for pid in self.children(program):
                 with _standing_still(pid) as stands:
                     if stands and moment():

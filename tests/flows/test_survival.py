@@ -6,6 +6,7 @@ directory a slice is gone.
 """
 
 import json
+from pathlib import Path
 
 import pytest
 import redis
@@ -36,11 +37,14 @@ def test_an_imaging_worker_killed_between_delete_and_post(
     study = clinic.study(single_series)
     clinic.send(study.files)
 
-    def is_gone_from_orthanc() -> bool:
-        copies = list((clinic.stack.var / "replace").glob("*.dcm"))
-        return any(clinic.stored(copy.stem) is None for copy in copies)
+    def copies() -> list[Path]:
+        return list((clinic.stack.var / "replace").glob("*.dcm"))
 
-    assert clinic.stop_at("worker-imaging", is_gone_from_orthanc), "no replacement was seen in its middle"
+    def is_gone_from_orthanc() -> bool:
+        return any(clinic.stored(copy.stem) is None for copy in copies())
+
+    seen = clinic.stop_at("worker-imaging", copies, is_gone_from_orthanc)
+    assert seen, "no replacement was seen in its middle"
     clinic.wait_available(study)
     clinic.assert_images_whole(study)
 
@@ -81,10 +85,11 @@ def test_an_inference_worker_killed_between_segmentation_and_report(
     study = clinic.study(brain)
     clinic.send(study.files)
 
-    def has_only_a_segmentation() -> bool:
-        return bool(clinic.segmentations(study)) and not clinic.reports(study)
+    def has_segmentation() -> bool:
+        return bool(clinic.segmentations(study))
 
-    assert clinic.stop_at("worker-inference", has_only_a_segmentation), "the moment did not come"
+    seen = clinic.stop_at("worker-inference", has_segmentation, lambda: not clinic.reports(study))
+    assert seen, "the moment between segmentation and report was not seen"
     clinic.wait_task(study, "completed")
     clinic.assert_result_whole(study)
 
