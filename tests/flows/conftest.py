@@ -7,7 +7,7 @@ import pytest
 from pydicom import Dataset
 
 from inference.training.phantom import write_study
-from tests.flows.pipeline import PROGRAMS, Clinic, read_folder
+from tests.flows.pipeline import HOSPITAL, PROGRAMS, Clinic, read_folder
 from tests.servers.stack import Stack
 
 
@@ -15,7 +15,7 @@ from tests.servers.stack import Stack
 def clinic(servers: Stack) -> Iterator[Clinic]:
     """The pipeline with a hospital whose patients have our MRN."""
     clinic = Clinic(servers.need(*PROGRAMS))
-    if not clinic.search("Organization", identifier="urn:neuronova:patient-identifier-system|"):
+    if not clinic.search("Organization", identifier=HOSPITAL):
         clinic.create(
             {
                 "resourceType": "Organization",

@@ -43,6 +43,8 @@ PROGRAMS = (
     "scheduler",
 )
 MRN, ACCESSION = "urn:neuronova:mrn", "urn:neuronova:accession"
+HOSPITAL = f"urn:neuronova:patient-identifier-system|{MRN}"
+"""Identifier of the Organization whose patients have our own numbers."""
 Resource = dict[str, Any]
 
 

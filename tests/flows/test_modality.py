@@ -12,7 +12,7 @@ import pytest
 from pydicom import Dataset
 
 from facade.audit.spool import decode
-from tests.flows.pipeline import Clinic
+from tests.flows.pipeline import HOSPITAL, Clinic
 from tests.servers.stack import wait_for
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
@@ -29,7 +29,7 @@ def test_a_registered_modality_may_store_and_is_in_the_trail(
         files[-1].write_bytes(data)
     assert _store(clinic, title, files) != 0, "a stranger may not store"
 
-    (hospital, *_) = clinic.search("Organization", identifier="urn:neuronova:patient-identifier-system|")
+    (hospital, *_) = clinic.search("Organization", identifier=HOSPITAL)
     device = clinic.create(
         {
             "resourceType": "Device",
