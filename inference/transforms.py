@@ -74,7 +74,7 @@ class HeadNormalised:
         spacing_mm: Sequence[float],
         divisor: int,
         limit: float = 5.0,
-        margin_mm: float = 8.0,
+        margin_mm: float = 4.0,
         air_fraction: float = 0.15,
     ) -> None:
         self.spacing_mm = tuple(float(s) for s in spacing_mm)
@@ -100,9 +100,12 @@ class HeadNormalised:
         )
         if wanted != native:
             image = functional.interpolate(image, size=wanted, mode="trilinear", align_corners=False)
+        resampled = _extent(image)
         missing = [-n % self.divisor for n in wanted]
-        padding = [p for n in reversed(missing) for p in (0, n)]
-        return Prepared(functional.pad(image, padding, mode="replicate"), box, native, _extent(image))
+        if any(missing):
+            padding = [p for n in reversed(missing) for p in (0, n)]
+            image = functional.pad(image, padding, mode="replicate")
+        return Prepared(image, box, native, resampled)
 
     def undo(self, probability: torch.Tensor, prepared: Prepared) -> torch.Tensor:
         """Probabilities (1, R, X, Y, Z) on the network's grid -> (R, X, Y, Z) inside the box on the study's
@@ -114,6 +117,18 @@ class HeadNormalised:
                 inside, size=prepared.native, mode="trilinear", align_corners=False
             )
         return inside[0]
+
+    def _image(
+        self,
+        channels: Sequence[npt.NDArray[np.generic]],
+        box: tuple[slice, slice, slice],
+        statistics: HeadStatistics,
+    ) -> torch.Tensor:
+        """The box of all channels (1, C, X, Y, Z), normalised; filled in place, because it is 100 MB."""
+        image = torch.empty((1, len(channels), *channels[0][box].shape))
+        for number, channel in enumerate(channels):
+            image[0, number].numpy()[...] = channel[box]
+        return normalise(image[0], statistics, limit=self.limit)[None]
 
     def _box(
         self, head: torch.Tensor, steps: Sequence[int], shape: Sequence[int], spacing_mm: Sequence[float]

@@ -36,8 +36,8 @@ def test_the_box_holds_the_head_and_a_margin() -> None:
     image[20:60, 24:56, 16:48] = 100
     prepared = HeadNormalised((1.0, 1.0, 1.0), 8).prepare([image], (1.0, 1.0, 1.0))
     for side, (low, high) in zip(prepared.box, ((20, 60), (24, 56), (16, 48)), strict=True):
-        assert low - 16 <= side.start <= low - 8
-        assert high + 8 <= side.stop <= high + 16
+        assert low - 12 <= side.start <= low - 4
+        assert high + 4 <= side.stop <= high + 12
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.0, 2.0, 3.0), (0.5, 0.7, 5.0)])
