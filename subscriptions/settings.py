@@ -31,7 +31,6 @@ class SubscriptionsSettings(BaseSettings):
         default=30, ge=3, description="How long a running job stays taken without a renewal."
     )
     reconcile_s: float = Field(default=5, gt=0, description="Pause between two rounds of reconcile.")
-    state_dir: Path = Field(description="Directory for what these processes keep on disk.")
     poll_s: float = Field(
         default=1, gt=0, description="How often ingest looks at Orthanc without being woken."
     )

@@ -28,7 +28,6 @@ def _settings(directory: Path, redis_url: str) -> SubscriptionsSettings:
         receiver_secret=SECRET,
         spool_dir=directory,
         base_url="http://localhost",
-        state_dir=directory,
     )
 
 

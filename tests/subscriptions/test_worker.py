@@ -37,7 +37,6 @@ class Workers:
             "SUBSCRIPTIONS_REDIS_URL": redis_url,
             "SUBSCRIPTIONS_RECEIVER_SECRET": "y" * 32,
             "SUBSCRIPTIONS_SPOOL_DIR": str(directory),
-            "SUBSCRIPTIONS_STATE_DIR": str(directory),
             "SUBSCRIPTIONS_BASE_URL": "http://localhost",
             "SUBSCRIPTIONS_LEASE_S": "3",
         }
