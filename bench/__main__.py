@@ -14,7 +14,7 @@ from contextlib import ExitStack
 
 from rich.console import Console
 
-from bench import fhir, pipeline, report
+from bench import fhir, frames, pipeline, report
 from bench.installation import Installation, installation
 from bench.rows import Row
 from demo.run import FAILURES
@@ -26,7 +26,11 @@ CORES = 2
 """What the budgets are stated for; servers, product and load share them."""
 
 MODULES = ("htj2k", "inference")
-PRODUCT: dict[str, Callable[[Installation], Iterator[Row]]] = {"pipeline": pipeline.rows, "fhir": fhir.rows}
+PRODUCT: dict[str, Callable[[Installation], Iterator[Row]]] = {
+    "pipeline": pipeline.rows,
+    "frames": frames.rows,
+    "fhir": fhir.rows,
+}
 PARTS = (*MODULES, *PRODUCT)
 """In this order: nothing runs beside the codec and the network, and the reads come last because of the
 audit records that they leave."""
@@ -42,7 +46,12 @@ def main() -> int:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     load_average, began = os.getloadavg()[0], time.monotonic()
     rows: list[Row] = []
-    failed = _measure(parsed.only, rows.append, console)
+    try:
+        failed = _measure(parsed.only, rows.append, console)
+    except KeyboardInterrupt:
+        report.show(console, rows)
+        console.print("stopped; everything that was started has ended", style="red")
+        return 130
     report.show(console, rows)
     report.write_json(from_process(None).var / "bench" / "latest.json", rows)
     seconds = time.monotonic() - began

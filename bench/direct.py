@@ -39,17 +39,18 @@ http {{
   proxy_busy_buffers_size 256k;
   proxy_max_temp_file_size 0;
   proxy_http_version 1.1;
-  proxy_set_header Connection "";
   upstream hapi {{ server 127.0.0.1:{hapi}; keepalive 32; }}
   upstream orthanc {{ server 127.0.0.1:{orthanc}; keepalive 16; }}
   server {{
     listen 127.0.0.1:{port};
     location /fhir/ {{
       proxy_pass http://hapi/fhir/;
+      proxy_set_header Connection "";
       proxy_set_header X-NeuroNova-Secret "{secret}";
     }}
     location /instances/ {{
       proxy_pass http://orthanc/instances/;
+      proxy_set_header Connection "";
       proxy_set_header Authorization "Basic {basic}";
     }}
   }}

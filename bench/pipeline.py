@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from statistics import median
+
+import pydicom
+from pydicom.uid import generate_uid
 
 from bench.installation import Installation
 from bench.rows import Row, at_most, stated
@@ -22,9 +26,10 @@ def rows(product: Installation) -> Iterator[Row]:
     run = product.run
     uploads, size = [], "4 x 155 slices of 240x240"
     times: dict[str, list[float]] = {}
+    study: Study | None = None
     for _ in range(ROUNDS):
         run.facts["serial"] += 1
-        study = _ordered_study(run)
+        study = _ordered_study(run, study)
         uploads.append(_upload(run, study))
         main_job.available(run)
         main_job.report(run)
@@ -46,12 +51,34 @@ def rows(product: Installation) -> Iterator[Row]:
     yield at_most(f"signature -> seen in OpenEMR (longest of {ROUNDS})", max(lags), "s", OPENEMR_S)
 
 
-def _ordered_study(run: Run) -> Study:
+def _ordered_study(run: Run, rendered: Study | None) -> Study:
+    """A study for a new order; the same head every time, rendered once."""
     main_job.order(run)
     patient = run.as_("doctor").read(run.facts["patient"])
-    study = make_study(run, patient, run.facts["accession"], seed=SEED, size="native")
+    accession = run.facts["accession"]
+    if rendered is None:
+        study = make_study(run, patient, accession, seed=SEED, size="native")
+    else:
+        study = _renamed(rendered, run.var / "demo" / accession, accession)
     run.live["study"], run.facts["study_uid"] = study, study.study_uid
     return study
+
+
+def _renamed(study: Study, folder: Path, accession: str) -> Study:
+    """The same pixels under other UIDs and another accession number."""
+    folder.mkdir(parents=True)
+    study_uid = generate_uid(prefix=None)
+    series: dict[str, list[Path]] = {}
+    for role, files in study.series.items():
+        series_uid = generate_uid(prefix=None)
+        for file in files:
+            dataset = pydicom.dcmread(file)
+            dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study_uid, series_uid
+            dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid(prefix=None)
+            dataset.AccessionNumber = accession
+            dataset.save_as(folder / file.name)
+            series.setdefault(role, []).append(folder / file.name)
+    return Study(str(study_uid), series, study.truth)
 
 
 def _upload(run: Run, study: Study) -> float:
