@@ -16,11 +16,16 @@ NOWHERE = "http://127.0.0.1:9"
 
 @pytest.fixture
 async def as_receiver(hapi: Stack) -> AsyncIterator[HAPIClient]:
+    # A running receiver would repair what these tests break.
+    is_running = hapi.supervisor.states()["receiver"].is_running
+    if is_running:
+        hapi.stop("receiver")
     async with HAPIClient(hapi.hapi_url, hapi.secrets["hapi-receiver"]) as client:
-        # What was registered for the running receiver is put back.
         yield client
         url = f"http://127.0.0.1:{hapi.settings.receiver_port}"
         await register(client, url, hapi.secrets["receiver"])
+    if is_running:
+        hapi.start("receiver")
 
 
 async def test_registering_again_changes_nothing_and_what_is_broken_is_repaired(
