@@ -15,7 +15,7 @@ from facade.audit.spool import decode
 from tests.flows.pipeline import HOSPITAL, Clinic
 from tests.servers.stack import wait_for
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(300, func_only=True)]
 
 
 def test_a_registered_modality_may_store_and_is_in_the_trail(

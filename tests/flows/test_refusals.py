@@ -19,7 +19,7 @@ from subscriptions.propose import propose_inference
 from tests.flows.pipeline import Clinic, Study, clinic_settings, file_of, imaging_settings
 from tests.servers.stack import wait_for
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(300, func_only=True)]
 
 QUARANTINE = "urn:neuronova:quarantine"
 

@@ -16,7 +16,7 @@ from subscriptions.names import NOTIFICATION_CHANNEL
 from tests.flows.pipeline import Clinic
 from tests.servers.stack import wait_for
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(300, func_only=True)]
 
 
 def test_an_imaging_worker_killed_in_the_middle_of_a_study(
