@@ -32,6 +32,21 @@ def test_an_interrupted_session_leaves_nothing(session: "subprocess.Popen[str]",
     assert not (var / "s").exists()
 
 
+def test_a_second_interrupt_does_not_stop_the_clearing_up(
+    session: "subprocess.Popen[str]", var: Path
+) -> None:
+    session.send_signal(signal.SIGINT)
+    wait_for(lambda: session.poll() is not None or _ignores_interrupts(session.pid), "clearing up to begin")
+    session.send_signal(signal.SIGINT)
+    assert session.wait(60) == 0
+    assert not processes_of(var)
+
+
+def _ignores_interrupts(pid: int) -> bool:
+    (line,) = [x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if x.startswith("SigIgn:")]
+    return bool(int(line.split()[1], 16) & (1 << (signal.SIGINT - 1)))
+
+
 def test_a_terminated_session_leaves_nothing(session: "subprocess.Popen[str]", var: Path) -> None:
     session.terminate()
     assert session.wait(60) == 0

@@ -143,6 +143,9 @@ class Stack:
         """Stop everything, prove that nothing is left, and remove the folder."""
         if not self.is_ours:
             return
+        # A second Ctrl-C must not leave half of the servers.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         if self.supervisor.is_up():
             self.supervisor.shutdown(last=programs.SERVERS)
         if self._process is not None:
