@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,10 +25,11 @@ class News:
         address = urlsplit(session.base_url)
         scheme = "wss" if address.scheme == "https" else "ws"
         path = f"/ws/notifications?ticket={ticket.json()['ticket']}"
-        self._socket = connect(
-            f"{scheme}://{address.netloc}{path}",
-            origin=Origin(session.base_url),
-        )
+        with ExitStack() as opening:
+            self._socket = opening.enter_context(
+                connect(f"{scheme}://{address.netloc}{path}", origin=Origin(session.base_url))
+            )
+            self._open = opening.pop_all()
         self.messages: list[dict[str, Any]] = []
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
@@ -48,5 +50,5 @@ class News:
 
     def close(self) -> None:
         """End the connection."""
-        self._socket.close()
+        self._open.close()
         self._thread.join(5)
