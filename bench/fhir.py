@@ -34,7 +34,7 @@ def rows(product: Installation) -> Iterator[Row]:
     run = product.run
     patient = run.facts["patient"]
     for number in range(OBSERVATIONS):
-        run.as_("doctor").create(_observation(patient, number))
+        run.as_("rib").create(_observation(patient, number))
     token = run.sign_in_again("doctor").token["access_token"]
     query = f"Observation?subject={patient}&_count={OBSERVATIONS}"
     with _shipping_paused(product), direct(product) as direct_url:
