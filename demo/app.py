@@ -104,6 +104,14 @@ class App:
     def sign_in(self, username: str, password: str) -> Session:
         """Walk the authorization code flow with this person's password, page by page."""
         browser = httpx.Client(follow_redirects=False, timeout=60)
+        try:
+            return Session(self.base_url, browser, self._token(browser, username, password))
+        except BaseException:  # whatever it was is raised again; only the connection must not stay open
+            browser.close()
+            raise
+
+    def _token(self, browser: httpx.Client, username: str, password: str) -> dict[str, Any]:
+        """The token response of one walk through the code flow."""
         configuration = browser.get(f"{self.base_url}/fhir/.well-known/smart-configuration").json()
         verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(16)
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
@@ -137,7 +145,8 @@ class App:
             },
         )
         token.raise_for_status()
-        return Session(self.base_url, browser, token.json())
+        granted: dict[str, Any] = token.json()
+        return granted
 
     def _walk(
         self, browser: httpx.Client, page: httpx.Response, username: str, password: str

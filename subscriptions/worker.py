@@ -172,7 +172,8 @@ def main(arguments: list[str] | None = None) -> int:
             worker.work(logging_level="WARNING")  # the runner says what was done
         except _REDIS_GONE:
             _log.warning("lost Redis")
-        if worker._stop_requested:  # RQ has no public word for it
+        # RQ has no public word for it; `_stop_requested` is set only while a job runs.
+        if worker._shutdown_requested_date is not None:
             return 0
         time.sleep(REDIS_WAIT_S)  # whatever RQ gave up on, not in a tight loop
         wait_for_redis(connection)
