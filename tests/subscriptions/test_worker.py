@@ -150,6 +150,17 @@ def test_an_idle_worker_survives_a_restart_of_redis(
     assert worker.poll() is None
 
 
+def test_an_idle_worker_ends_when_it_is_told_to(
+    workers: Workers, connection: redis.Redis, eventually: Eventually
+) -> None:
+    worker = workers.start()
+    eventually(
+        lambda: [connection.hget(key, "state") for key in connection.scan_iter("rq:worker:*")] == [b"idle"]
+    )
+    worker.terminate()
+    assert worker.wait(timeout=5) == 0
+
+
 def test_a_worker_that_starts_first_waits_for_redis(
     workers: Workers, queue: JobQueue, own_redis: Any, eventually: Eventually
 ) -> None:
