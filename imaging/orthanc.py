@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 
 import httpx
 from httpx_aiohttp import AiohttpTransport
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from imaging.errors import OrthancError, OrthancNotFoundError, OrthancTemporaryError
 from imaging.frames import is_orthanc_id
@@ -80,7 +81,8 @@ class OrthancClient:
         # (2.3 against 1.1 ms, measured), and a study makes thousands.
         self._transport = transport or AiohttpTransport(
             verify=False,  # loopback without TLS; this only saves loading the certificate store
-            limits=httpx.Limits(max_connections=connections, keepalive_expiry=5.0),
+            # Orthanc 1.10.1 hangs up after a second of idleness.
+            limits=httpx.Limits(max_connections=connections, keepalive_expiry=0.5),
         )
 
     async def __aenter__(self) -> Self:
@@ -198,11 +200,7 @@ class OrthancClient:
             method, self._base + path, headers=headers, content=content, extensions={"timeout": waits}
         )
         try:
-            response = await self._transport.handle_async_request(request)
-            try:
-                await response.aread()
-            finally:
-                await response.aclose()
+            response = await self._answer(request)
         except (httpx.TransportError, TimeoutError, OSError) as error:
             raise OrthancTemporaryError("Orthanc does not answer.") from error
         if response.status_code == 404:
@@ -211,6 +209,23 @@ class OrthancClient:
             raise OrthancTemporaryError(f"Orthanc answered {response.status_code}.")
         if response.is_error:
             raise OrthancError(f"Orthanc answered {response.status_code}.")
+        return response
+
+    @retry(
+        retry=retry_if_exception_type((httpx.NetworkError, httpx.ProtocolError)),
+        stop=stop_after_attempt(3),
+        wait=wait_fixed(0.1),
+        reraise=True,
+    )
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        """The whole answer. Asked again when Orthanc hung up, which it does on an idle connection at any
+        moment: a second GET, PUT or DELETE changes nothing, and a second POST of a file is `AlreadyStored`.
+        """
+        response = await self._transport.handle_async_request(request)
+        try:
+            await response.aread()
+        finally:
+            await response.aclose()
         return response
 
 

@@ -10,6 +10,7 @@ secrets (no session fixation). Sources: RFC 6265bis (cookie prefixes), OWASP Ses
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import time
 from collections.abc import Callable
@@ -108,6 +109,9 @@ class Sessions:
 
     async def start(self, user: User) -> Started:
         """A new session after a password was right."""
+        # The user may be newer than the last poll: without this, who sets a password and logs in at once
+        # would be asked for it again.
+        await asyncio.to_thread(self._feed.refresh)
         now = int(self._clock())
         viewer, login = new_secret(), new_secret()
         session = Session(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 import httpx
@@ -35,7 +35,9 @@ class Images:
     index: Index
     endpoint: str
 
-    async def study(self, patient_ref: str, state: str = "available") -> str:
+    async def study(
+        self, patient_ref: str, state: str = "available", outcome: Literal["pending", "done"] = "done"
+    ) -> str:
         """A study of one MR series with two slices, and one SEG series of the product."""
         study = f"1.2.{uuid4().int}"[:60]
         data_dir = self.world.services.settings.data_dir
@@ -59,7 +61,7 @@ class Images:
                     rows=16,
                     columns=12,
                     instance_number=number,
-                    outcome="done",
+                    outcome=outcome,
                 ),
             )
         self.index.set_study(study, state="available" if state == "available" else "registered")
@@ -248,7 +250,7 @@ async def test_other_forms_come_from_pixels(images: Images, people: dict[str, st
 async def test_an_instance_in_change_is_not_served_under_a_doubtful_label(
     images: Images, people: dict[str, str]
 ) -> None:
-    study = await images.study(people["own"])
+    study = await images.study(people["own"], outcome="pending")
     images.index.begin_change([f"{study}.1.1"])
     answer = await images.get("doctor", f"{instance_path(study)}/frames/1")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")

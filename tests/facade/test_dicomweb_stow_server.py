@@ -84,7 +84,7 @@ class Clinic:
         return sorted(path.name for path in self.world.services.settings.stow_dir.iterdir())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def uploads(
     servers: Stack,
     redis: Redis,
@@ -93,6 +93,10 @@ async def uploads(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Clinic]:
     stack = servers.need("hapi", "redis", "orthanc", "pixels")
+    # A running ingest would take in what these tests take in themselves, step by step.
+    is_running = stack.supervisor.states()["ingest"].is_running
+    if is_running:
+        stack.stop("ingest")
     async with (
         HAPIClient(stack.hapi_url, stack.secrets["hapi-facade"]) as hapi,
         OrthancClient(stack.orthanc_url, *stack.orthanc_login) as orthanc,
@@ -122,6 +126,8 @@ async def uploads(
         index = Index(stack.var / "dicom")
         yield Clinic(world, hapi, orthanc, index, people["doctor"], f"Organization/{organization['id']}")
         index.close()
+    if is_running:
+        stack.start("ingest")
 
 
 @pytest.fixture

@@ -118,3 +118,17 @@ async def test_modalities_may_send_and_nothing_else(client):
 async def test_what_is_not_dicom_is_refused(client):
     with pytest.raises(OrthancError):
         await client.store(b"junk")
+
+
+async def test_a_store_is_sent_again_when_orthanc_hung_up() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.method)
+        if len(asked) == 1:
+            raise httpx.RemoteProtocolError("Server disconnected", request=request)
+        return httpx.Response(200, json={"ID": "-".join(["01234567"] * 5), "Status": "AlreadyStored"})
+
+    async with client_of(answer) as orthanc:
+        assert (await orthanc.store(b"DICM")).status == "AlreadyStored"
+    assert asked == ["POST", "POST"]
