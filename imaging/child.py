@@ -69,7 +69,7 @@ class Children:
         try:
             async with asyncio.timeout(self._timeout_s):
                 reply = await child.ask({"task": task, **header}, parts)
-        except BaseException as error:
+        except BaseException as error:  # cancelled too: a child in the middle of a task is never used again
             await child.stop()
             if isinstance(error, TimeoutError | asyncio.IncompleteReadError | OSError):
                 raise ChildDiedError(

@@ -78,7 +78,7 @@ def decode(stream: bytes) -> NDArray[Any]:
     try:
         # Without a colour transform the codec would hand out plane after plane.
         return np.asarray(imagecodecs.htj2k_decode(stream, planar=False))
-    except Exception as error:
+    except Exception as error:  # codecs raise what they like; any of it means doubt
         raise CodecError("HTJ2K could not be decoded.") from error
 
 
@@ -86,7 +86,7 @@ def decode_second(stream: bytes) -> NDArray[Any]:
     """The same by OpenJPEG, which shares no code with the encoder."""
     try:
         return np.asarray(openjpeg.decode(stream))
-    except Exception as error:
+    except Exception as error:  # as above: doubt keeps the original
         raise CodecError("The second decoder could not read the stream.") from error
 
 
