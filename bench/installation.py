@@ -43,8 +43,8 @@ class Installation:
     def memory_mb(self) -> float:
         """Memory of all its processes, what they share counted once (proc(5), Pss)."""
         parents: dict[int, int] = {}
-        for entry in Path("/proc").iterdir():
-            with suppress(FileNotFoundError, ProcessLookupError, ValueError):
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(FileNotFoundError, ProcessLookupError):
                 parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
         ours = {self.supervisor.pid()}
         while more := {pid for pid, parent in parents.items() if parent in ours} - ours:

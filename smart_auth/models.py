@@ -29,8 +29,22 @@ class User(Base):
     organization: Mapped[str | None] = mapped_column(ID)
     status: Mapped[str] = mapped_column(String(16))  # invited, active, disabled
     generation: Mapped[int] = mapped_column(Integer, default=0)  # a higher one ends every older token
+    totp_secret: Mapped[str | None] = mapped_column(Text)  # sealed with a key of the service, never in clear
+    totp_step: Mapped[int | None] = mapped_column(
+        BigInteger
+    )  # last time step that was used; None: unconfirmed
     created_at: Mapped[int] = mapped_column(BigInteger)
     created_by: Mapped[str | None] = mapped_column(ID)
+
+
+class RecoveryCode(Base):
+    """A one-time code for the day the second factor is lost."""
+
+    __tablename__ = "recovery_codes"
+
+    hash: Mapped[str] = mapped_column(ID, primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), index=True)
+    used_at: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Client(Base):
@@ -42,14 +56,22 @@ class Client(Base):
     name: Mapped[str] = mapped_column(LONG_ID)
     kind: Mapped[str] = mapped_column(String(16))  # public, confidential, backend
     secret_hash: Mapped[str | None] = mapped_column(ID)
+    previous_secret_hash: Mapped[str | None] = mapped_column(ID)  # good until the time below (rotation)
+    previous_secret_until: Mapped[int | None] = mapped_column(BigInteger)
     jwks: Mapped[str | None] = mapped_column(Text)
+    jwks_uri: Mapped[str | None] = mapped_column(Text)
     redirect_uris: Mapped[str] = mapped_column(Text)  # JSON list
+    post_logout_redirect_uris: Mapped[str] = mapped_column(Text, default="[]")  # JSON list
+    cors_origins: Mapped[str] = mapped_column(Text, default="[]")  # JSON list
+    launch_uri: Mapped[str | None] = mapped_column(Text)  # where an EHR launch begins
+    contacts: Mapped[str] = mapped_column(Text, default="[]")  # JSON list, as registered (RFC 7591)
     scope: Mapped[str] = mapped_column(Text)  # ceiling
     role: Mapped[str | None] = mapped_column(String(16))  # back ends only
     organization: Mapped[str | None] = mapped_column(ID)
     trusted: Mapped[bool]  # first party: no consent page, may administer
-    status: Mapped[str] = mapped_column(String(16))  # active, disabled
+    status: Mapped[str] = mapped_column(String(16))  # pending (awaits an administrator), active, disabled
     created_at: Mapped[int] = mapped_column(BigInteger)
+    created_by: Mapped[str | None] = mapped_column(ID)  # None: the operator, or registered by itself
 
 
 class GrantFamily(Base):
@@ -64,6 +86,8 @@ class GrantFamily(Base):
     code_hash: Mapped[str] = mapped_column(ID, unique=True)
     scope: Mapped[str] = mapped_column(Text)
     patient: Mapped[str | None] = mapped_column(ID)
+    encounter: Mapped[str | None] = mapped_column(ID)
+    launch: Mapped[str | None] = mapped_column(Text)  # JSON: the rest of the launch context for the response
     auth_time: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[int] = mapped_column(BigInteger)
     expires_at: Mapped[int] = mapped_column(BigInteger)
@@ -91,7 +115,8 @@ class Consent(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
     client_id: Mapped[str] = mapped_column(ForeignKey("clients.id"))
-    scope: Mapped[str] = mapped_column(Text)
+    asked: Mapped[str] = mapped_column(Text)  # the scopes that the person was shown
+    scope: Mapped[str] = mapped_column(Text)  # those that they allowed
     granted_at: Mapped[int] = mapped_column(BigInteger)
 
 
