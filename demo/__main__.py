@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from demo import main_job, people, readback, roads, viewer
+from demo.phantom import FIRST, SECOND, render_ahead
 from demo.run import Run, Step, run_steps
 from deploy import operate
 from deploy.errors import DeployError
@@ -44,6 +45,9 @@ def main() -> int:
     console = Console(width=140 if not sys.stdout.isatty() else None)
     settings = from_process(None)
     began = time.monotonic()
+    # The servers take half a minute to start, most of it waiting for one of them.
+    for seed, size in ((FIRST, "native"), (SECOND, "small")):
+        render_ahead(seed, size)
     try:
         operate.up(settings)
     except DeployError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 from demo import records, stow
 from demo.news import News
-from demo.phantom import make_study
+from demo.phantom import FIRST, SECOND, make_study
 from demo.run import Run, StepFailedError, require, wait_for
 
 STUDY_AVAILABLE_S, REPORT_S = 120.0, 240.0
@@ -37,7 +37,7 @@ def listen(run: Run) -> str:
 def upload(run: Run) -> str:
     """The doctor uploads the study: four series of uncompressed DICOM by STOW-RS."""
     patient = run.as_("admin").read(run.facts["patient"])
-    study = make_study(run, patient, run.facts["accession"], seed=900_001, size=run.size)
+    study = make_study(run, patient, run.facts["accession"], seed=FIRST, size=run.size)
     run.live["study"] = study
     run.facts["study_uid"] = study.study_uid
     began = time.monotonic()
@@ -184,7 +184,7 @@ def reject_second(run: Run) -> str:
     accession = f"DEMO{run.facts['serial']:03d}B"
     _order(run, run.facts["second"], accession)
     patient = run.as_("admin").read(run.facts["second"])
-    study = make_study(run, patient, accession, seed=900_002, size="small")
+    study = make_study(run, patient, accession, seed=SECOND, size="small")
     answer = stow.store(run.as_("doctor"), study.files)
     require(answer.status_code == 200, f"STOW answered {answer.status_code}: {answer.text[:200]}")
     resource = wait_for(

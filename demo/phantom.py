@@ -8,6 +8,7 @@ from __future__ import annotations
 import email
 import email.policy
 import io
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ import numpy as np
 import pydicom
 
 from demo.run import Run, require
-from inference.training.phantom import write_study
+from inference.training.phantom import Phantom, Rendered, render_slabs, write_study
+
+FIRST, SECOND = 900_001, 900_002
+"""Seeds of the two patients' heads."""
 
 SHAPES = {"native": (155, 240, 240), "small": (40, 96, 96)}
 """(slices, rows, columns); both cover the same field of view of 155 x 240 x 240 mm."""
@@ -27,6 +31,19 @@ LABELS = {"Oedema": 1, "Necrotic": 2, "Enhancing": 3}
 
 REGIONS = {"tumour core": (2, 3), "whole tumour": (1, 2, 3), "enhancing tumour": (3,)}
 """The regions that overlap, as unions of labels (BraTS: TC, WT, ET)."""
+
+
+_renderer = ThreadPoolExecutor(1, thread_name_prefix="render")
+_rendering: dict[tuple[int, str], Future[Rendered]] = {}
+
+
+def render_ahead(seed: int, size: str) -> Future[Rendered]:
+    """Begin to render a phantom in the background; asked again, the same rendering."""
+    key = (seed, size)
+    if key not in _rendering:
+        slices, rows, columns = SHAPES[size]
+        _rendering[key] = _renderer.submit(lambda: render_slabs(Phantom(seed), (columns, rows, slices)))
+    return _rendering[key]
 
 
 @dataclass(frozen=True)
@@ -56,6 +73,7 @@ def make_study(run: Run, patient: dict[str, Any], accession: str, *, seed: int, 
         sex={"female": "F", "male": "M"}[patient["gender"]],
         accession=accession,
         shape=SHAPES[size],
+        rendered=render_ahead(seed, size).result(),
     )
     series: dict[str, list[Path]] = {}
     for file in sorted(folder.glob("*.dcm")):

@@ -64,17 +64,19 @@ def _without_ai(run: Run, study: str) -> dict[str, Any]:
 
 def real_files(run: Run) -> str:
     """pydicom's MR and CT go in by C-STORE; no bundle accepts them, and that is on record."""
-    admin, outcome = run.as_("admin"), []
+    admin, sent, outcome = run.as_("admin"), [], []
     for name in ("MR_small.dcm", "CT_small.dcm"):
         mrn = f"DEMO-{run.facts['serial']:03d}-{name[:2]}"
         dataset, file = _copy(run, name, mrn)
         family, _, given = str(dataset.PatientName).partition("^")
         patient = admin.create(records.patient(mrn, family, given or "Demo"))
         _send(run, file)
-        study = _available(run, str(dataset.StudyInstanceUID))
-        require(study["subject"]["reference"] == f"Patient/{patient['id']}", "wrong subject")
+        sent.append((name[:2], str(dataset.StudyInstanceUID), patient["id"]))
+    for modality, study_uid, patient_id in sent:
+        study = _available(run, study_uid)
+        require(study["subject"]["reference"] == f"Patient/{patient_id}", "wrong subject")
         task = _without_ai(run, f"ImagingStudy/{study['id']}")
-        outcome.append(f"{name[:2]} available, no AI: {task['statusReason']['text']}")
+        outcome.append(f"{modality} available, no AI: {task['statusReason']['text']}")
     return "; ".join(outcome)
 
 

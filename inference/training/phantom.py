@@ -305,17 +305,19 @@ def write_study(
     study_date: str = "20260105",
     shape: tuple[int, int, int] = (155, 240, 240),
     roles: Sequence[str] = ROLES,
+    rendered: Rendered | None = None,
 ) -> Path:
     """Write one series of .dcm files per role into `directory` and the truth beside them; return the truth's
     path.
 
     `shape` is (slices, rows, columns) and always covers 155 x 240 x 240 mm. `roles` may leave one out or name
-    one twice, to make studies that must be refused. The truth (truth.npz) has `labels` (z, y, x) uint8 in the
-    pixels' grid, z from the lowest slice upwards, `affine` (x, y, z voxel to LPS mm) and `study_uid`.
+    one twice, to make studies that must be refused. `rendered`: the phantom, if `render_slabs` has made it in
+    this shape already. The truth (truth.npz) has `labels` (z, y, x) uint8 in the pixels' grid, z from the
+    lowest slice upwards, `affine` (x, y, z voxel to LPS mm) and `study_uid`.
     """
     directory.mkdir(parents=True, exist_ok=True)
     identity = Identity(patient_id, patient_name, birth_date, sex, accession, issuer, study_date)
-    rendered = render_slabs(Phantom(seed), (shape[2], shape[1], shape[0]))
+    rendered = rendered or render_slabs(Phantom(seed), (shape[2], shape[1], shape[0]))
     spacing = tuple(f / n for f, n in zip(reversed(FOV_MM), shape, strict=True))
     for number, role in enumerate(roles, start=1):
         # RAS to LPS turns x and y round; DICOM's pixels run x fastest.
