@@ -14,7 +14,7 @@ from pathlib import Path
 
 from deploy.errors import DeployError
 from deploy.settings import ROOT, Settings, from_process, saved
-from deploy.setup import environments, packages, shim, store, viewer
+from deploy.setup import clients, environments, packages, shim, store, viewer
 from deploy.setup.steps import Step, run_all
 
 OLDEST_PYTHON = (3, 11)
@@ -70,7 +70,7 @@ def _setup(*, tests: bool) -> int:
         [
             [Step("uv", environments.uv), *pythons],
             [Step("bind shim", shim.build), Step("hapi", store.build)],
-            [Step("viewer", viewer.build)],
+            [Step("viewer", viewer.build), *([Step("test clients", clients.build)] if tests else [])],
         ],
     )
     return 0

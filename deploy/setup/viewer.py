@@ -5,9 +5,7 @@ the script loader's base in eight bundles, the links in index.html, the fonts in
 of the manifest. The service worker is left out: it fetches its library from another host.
 """
 
-import base64
 import gzip
-import hashlib
 import json
 import re
 import shutil
@@ -15,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from deploy.errors import DeployError
-from deploy.setup.steps import BUILD, ROOT, digest, run, stamped, write_stamp
+from deploy.setup import npm
+from deploy.setup.steps import BUILD, ROOT, digest, stamped, write_stamp
 
 SOURCE = ROOT / "deploy" / "ohif"
 VIEWER = BUILD / "ohif"
@@ -33,12 +32,9 @@ def build() -> str:
     value = digest([SOURCE / "pinned.json", SOURCE / "app-config.js", Path(__file__)])
     if stamped(stamp, value) and (VIEWER / "index.html").exists():
         return "already there"
-    archive = _archive(pinned["name"], pinned["version"], pinned["integrity"])
     part = BUILD / "ohif.part"
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    command = ["tar", "--no-same-owner", "-xzf", str(archive), "-C", str(part), "package/dist"]
-    run(command, step="viewer", do=f"remove {archive} and run again")
+    npm.unpack(pinned, part, "package/dist", step="viewer")
     dist = part / "package" / "dist"
     _rewrite(dist)
     shutil.copyfile(SOURCE / "app-config.js", dist / "app-config.js")
@@ -48,31 +44,6 @@ def build() -> str:
     shutil.rmtree(part)
     write_stamp(stamp, value)
     return f"OHIF {pinned['version']}"
-
-
-def _archive(name: str, version: str, integrity: str) -> Path:
-    """The package's archive, from an earlier run or from npm; never one with another hash."""
-    folder = BUILD / "npm"
-    folder.mkdir(parents=True, exist_ok=True)
-    for archive in folder.glob("*.tgz"):
-        if _integrity(archive) == integrity:
-            return archive
-        archive.unlink()
-    advice = "check that this machine reaches its npm registry; the log has npm's own words"
-    command = ["npm", "pack", f"{name}@{version}", "--pack-destination", str(folder)]
-    run(command, step="viewer", do=advice, cwd=folder)
-    for archive in folder.glob("*.tgz"):
-        if _integrity(archive) == integrity:
-            return archive
-    raise DeployError(
-        f"viewer: what npm delivered as {name} {version} has not the pinned hash",
-        do="do not use it; compare with deploy/ohif/pinned.json",
-        log=folder,
-    )
-
-
-def _integrity(archive: Path) -> str:
-    return "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
 
 
 def _rewrite(dist: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy.errors import DeployError, PortBusyError
-from deploy.setup import packages, steps, viewer
+from deploy.setup import npm, packages, steps
 from deploy.setup.steps import Step
 
 
@@ -78,26 +78,28 @@ def test_a_policy_that_a_killed_set_up_left_is_taken_away(
     assert policy.read_text() == "the machine's own"
 
 
-def test_a_viewer_with_another_hash_is_never_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(viewer, "BUILD", tmp_path)
+def test_a_package_with_another_hash_is_never_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(npm, "BUILD", tmp_path)
 
     def deliver(command: list[str], **_: object) -> None:
-        (tmp_path / "npm" / "app.tgz").write_bytes(b"something else")
+        (Path(command[-1]) / "app.tgz").write_bytes(b"something else")
 
-    monkeypatch.setattr(viewer, "run", deliver)
+    monkeypatch.setattr(npm, "run", deliver)
+    pinned = {"name": "@ohif/app", "version": "3.13.2", "integrity": "sha512-AAAA"}
     with pytest.raises(DeployError, match="pinned hash"):
-        viewer._archive("@ohif/app", "3.13.2", "sha512-AAAA")
+        npm.fetch(pinned, step="viewer")
 
 
 def test_an_archive_with_the_pinned_hash_is_not_fetched_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(viewer, "BUILD", tmp_path)
-    (tmp_path / "npm").mkdir()
-    archive = tmp_path / "npm" / "app.tgz"
+    monkeypatch.setattr(npm, "BUILD", tmp_path)
+    archive = tmp_path / "npm" / "@ohif-app" / "app.tgz"
+    archive.parent.mkdir(parents=True)
     archive.write_bytes(b"right")
     integrity = "sha512-" + base64.b64encode(hashlib.sha512(b"right").digest()).decode()
-    assert viewer._archive("@ohif/app", "3.13.2", integrity) == archive
+    pinned = {"name": "@ohif/app", "version": "3.13.2", "integrity": integrity}
+    assert npm.fetch(pinned, step="viewer") == archive
 
 
 def test_a_busy_port_is_named_with_the_setting_that_moves_it() -> None:
