@@ -2,7 +2,7 @@
 
 - public: its id alone (PKCE protects the code);
 - confidential: secret by Basic or in the body, or a signed assertion;
-- back end: a signed assertion (private_key_jwt).
+- back end: a signed assertion (private_key_jwt), by registered keys or those at its address (`jwks_fetch`).
 Sources: RFC 6749 2.3, RFC 7521 4.2, RFC 7523 3, SMART App Launch 2.2.0 "Asymmetric (public key) Client
 Authentication" (RS384, ES384; `exp` at most five minutes; `jti` once).
 """
@@ -22,6 +22,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import GuestProtocol, Key, KeySet
 
 from smart_auth.errors import OAuthError
+from smart_auth.jwks_fetch import KeySets, KeysUnavailableError
 from smart_auth.models import Client
 from smart_auth.secret import matches
 from smart_auth.store import Store
@@ -40,9 +41,16 @@ class ClientAuthenticator:
     """Finds and authenticates the client of a token, revocation or introspection request."""
 
     def __init__(
-        self, find: FindClient, store: Store, *, token_url: str, clock: Callable[[], float] = time.time
+        self,
+        find: FindClient,
+        store: Store,
+        *,
+        token_url: str,
+        key_sets: KeySets | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._find = find
+        self._key_sets = key_sets or KeySets()
         self._store = store
         self._token_url = token_url
         self._clock = clock
@@ -72,7 +80,12 @@ class ClientAuthenticator:
 
     async def _by_secret(self, client_id: str, secret: str) -> Client:
         client = await self._find(client_id)
-        if client is None or client.secret_hash is None or not matches(secret, client.secret_hash):
+        if client is None or client.secret_hash is None:
+            raise _invalid()
+        previous = (
+            client.previous_secret_hash if (client.previous_secret_until or 0) > self._clock() else None
+        )
+        if not matches(secret, client.secret_hash) and not (previous and matches(secret, previous)):
             raise _invalid()
         return client
 
@@ -84,9 +97,9 @@ class ClientAuthenticator:
         if form.get("client_id", client_id) != client_id:
             raise _invalid()
         client = await self._find(client_id)
-        if client is None or client.jwks is None:
+        if client is None or (client.jwks is None and client.jwks_uri is None):
             raise _invalid()
-        claims = self._verified(assertion, json.loads(client.jwks))
+        claims = self._verified(assertion, await self._keys(client, assertion))
         now = self._clock()
         expires, issued = claims.get("exp"), claims.get("iat")
         jti = claims.get("jti")
@@ -115,10 +128,16 @@ class ClientAuthenticator:
     def _is_audience(self, audience: Any) -> bool:
         return audience == self._token_url or (isinstance(audience, list) and self._token_url in audience)
 
-    @staticmethod
-    def _verified(assertion: str, jwks: dict[str, Any]) -> dict[str, Any]:
-        keys = KeySet.import_key_set(jwks)  # type: ignore[arg-type]
+    async def _keys(self, client: Client, assertion: str) -> KeySet:
+        if client.jwks_uri is None:
+            return KeySet.import_key_set(json.loads(client.jwks or "{}"))
+        try:
+            return await self._key_sets.get(client.jwks_uri, _unverified(assertion, 0).get("kid"))
+        except KeysUnavailableError as error:
+            raise _invalid() from error
 
+    @staticmethod
+    def _verified(assertion: str, keys: KeySet) -> dict[str, Any]:
         def find(token: GuestProtocol) -> Key:
             header = token.headers()
             found = [key for key in keys.keys if key.kid == header.get("kid")]
@@ -155,9 +174,16 @@ def _basic(authorization: str) -> tuple[str, str]:
 
 def _unverified_issuer(assertion: str) -> str:
     """Which client says it is; only to find the keys that prove it."""
+    return str(_unverified(assertion, 1).get("iss", ""))
+
+
+def _unverified(assertion: str, part: int) -> dict[str, Any]:
+    """Header (0) or claims (1), before anything is proved."""
     try:
-        payload = assertion.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return str(claims["iss"])
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+        text = assertion.split(".")[part]
+        value = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (IndexError, ValueError) as error:
         raise _invalid() from error
+    if not isinstance(value, dict):
+        raise _invalid()
+    return value

@@ -132,7 +132,7 @@ def granted_scopes(scope: str, ceiling: str, role: Role, patient: str | None) ->
         for grant in allowed.grants
         if grant.context == "user" or (grant.context == "patient" and patient is not None)
     )
-    return ScopeSet(grants, allowed.words - without)
+    return ScopeSet(grants, allowed.words - without - scopes.RIGHTS)
 
 
 def answer_uri(redirect_uri: str, answer: dict[str, str]) -> str:

@@ -2,7 +2,8 @@
 
 The facade passes a function that writes durably; when it raises, the request fails. Kinds: login, logout,
 token, revoke, authorize (refused), refused (any other refusal here), setup, invite, user-created,
-user-changed, role-granted, reuse (a code or refresh token came a second time).
+user-changed, role-granted, reuse (a code or refresh token came a second time), client-registered (by itself),
+client-approved, client-changed, introspect.
 """
 
 from __future__ import annotations

@@ -135,7 +135,8 @@ class Grants:
         if "offline_access" not in kept.words and not await self._sessions.is_alive(grant.session_id):
             raise _invalid_grant()
         wanted = kept & scopes.parse(form["scope"]) if form.get("scope") else kept
-        granted = within_role(wanted, cast(Role, user.role))
+        # The ceiling of the client may have become lower since the person agreed.
+        granted = within_role(wanted & scopes.parse(client.scope), cast(Role, user.role))
         subject = self._subject(client, user, grant, str(granted))
         return self._response(subject, granted, refresh, form.get("scope") or str(granted)), user.id
 
@@ -146,8 +147,9 @@ class Grants:
         requested = form.get("scope", "")
         role = cast(Role, client.role)
         asked = within_role(scopes.parse(requested) & scopes.parse(client.scope), role)
-        granted = ScopeSet(frozenset(grant for grant in asked.grants if grant.context == "system"))
-        if not granted.grants:
+        system = frozenset(grant for grant in asked.grants if grant.context == "system")
+        granted = ScopeSet(system, asked.words & scopes.RIGHTS)
+        if not granted.grants and not granted.words:
             raise OAuthError("invalid_scope", "no system scope that this client may have")
         subject = Subject(
             client_id=client.id, role=role, scope=str(granted), organization=client.organization

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from smart_auth import routes_admin, routes_login, routes_oauth
+from smart_auth import routes_admin, routes_login, routes_oauth, routes_registration
 from smart_auth.service import SMARTAuth
 from smart_auth.web import Endpoint, endpoint
 
@@ -31,6 +31,11 @@ ROUTES: tuple[tuple[str, str, Endpoint], ...] = (
     ("POST", "/admin/users", routes_admin.create_user),
     ("PATCH", "/admin/users/{user}", routes_admin.change_user),
     ("POST", "/admin/users/{user}/reset", routes_admin.reset_user),
+    ("POST", "/register", routes_registration.register),
+    ("GET", "/admin/clients", routes_registration.list_clients),
+    ("PATCH", "/admin/clients/{client}", routes_registration.change_client),
+    ("DELETE", "/admin/clients/{client}", routes_registration.reject_client),
+    ("POST", "/admin/clients/{client}/approve", routes_registration.approve_client),
 )
 
 

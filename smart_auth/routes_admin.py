@@ -22,14 +22,14 @@ from smart_auth.users import Invitation
 
 async def list_users(auth: SMARTAuth, request: Request) -> Response:
     """Every user, without secrets."""
-    await _administrator(auth, request, "r")
+    await administrator(auth, request, "r")
     found = await auth.in_thread(users.listed, auth.database)
     return JSONResponse({"users": [_shown(user) for user in found]}, headers=web.NO_STORE)
 
 
 async def create_user(auth: SMARTAuth, request: Request) -> Response:
     """A new user; the answer carries the one-time invitation link to hand over."""
-    admin = await _administrator(auth, request, "c")
+    admin = await administrator(auth, request, "c")
     given = await web.json_object(request)
     invitation: Invitation = await auth.in_thread(
         users.create,
@@ -41,14 +41,14 @@ async def create_user(auth: SMARTAuth, request: Request) -> Response:
         created_by=admin.user_id,
         lifetime_s=auth.settings.invitation_s,
     )
-    await _record(auth, request, admin, "user-created")
-    await _record(auth, request, admin, "role-granted")
+    await record(auth, request, admin, "user-created")
+    await record(auth, request, admin, "role-granted")
     return _invited(auth, invitation, auth.settings.invitation_s, 201)
 
 
 async def change_user(auth: SMARTAuth, request: Request) -> Response:
     """Disable or enable, or another role."""
-    admin = await _administrator(auth, request, "u")
+    admin = await administrator(auth, request, "u")
     user_id = request.path_params["user"]
     given = await web.json_object(request)
     if not given or not set(given) <= {"disabled", "role", "fhirUser", "organization"}:
@@ -62,7 +62,7 @@ async def change_user(auth: SMARTAuth, request: Request) -> Response:
             disabled=given["disabled"] is not False,
             actor=admin.user_id,
         )
-        await _record(auth, request, admin, "user-changed")
+        await record(auth, request, admin, "user-changed")
     if "role" in given:
         user = await auth.in_thread(
             users.set_role,
@@ -73,7 +73,7 @@ async def change_user(auth: SMARTAuth, request: Request) -> Response:
             organization=_text(given, "organization"),
             actor=admin.user_id,
         )
-        await _record(auth, request, admin, "role-granted")
+        await record(auth, request, admin, "role-granted")
     elif "disabled" not in given:
         raise OAuthError("invalid_request", "a role is needed")
     return JSONResponse(_shown(user), headers=web.NO_STORE)
@@ -81,16 +81,17 @@ async def change_user(auth: SMARTAuth, request: Request) -> Response:
 
 async def reset_user(auth: SMARTAuth, request: Request) -> Response:
     """End the password and every token; the answer carries the one-time link to hand over."""
-    admin = await _administrator(auth, request, "u")
+    admin = await administrator(auth, request, "u")
     lifetime = auth.settings.setup_code_s
     invitation: Invitation = await auth.in_thread(
         users.reset, auth.database, request.path_params["user"], lifetime_s=lifetime
     )
-    await _record(auth, request, admin, "user-changed")
+    await record(auth, request, admin, "user-changed")
     return _invited(auth, invitation, lifetime, 200)
 
 
-async def _administrator(auth: SMARTAuth, request: Request, letter: str) -> Principal:
+async def administrator(auth: SMARTAuth, request: Request, letter: str) -> Principal:
+    """The administrator who asks, with the hospital's own app; nobody else gets further."""
     authorization = request.headers.getlist("authorization")
     if not authorization:
         raise NoCredentialsError
@@ -102,7 +103,8 @@ async def _administrator(auth: SMARTAuth, request: Request, letter: str) -> Prin
     return principal
 
 
-async def _record(auth: SMARTAuth, request: Request, admin: Principal, kind: str) -> None:
+async def record(auth: SMARTAuth, request: Request, admin: Principal, kind: str) -> None:
+    """Tell the trail what an administrator did."""
     await auth.record(
         kind, "success", user=admin.user_id, client=admin.client_id, address=web.address(auth, request)
     )

@@ -17,9 +17,12 @@ from smart_auth.predicates import Predicates, is_supported
 Context = Literal["patient", "user", "system"]
 
 LETTERS = "cruds"
+# The right to ask about others' tokens (RFC 7662): a word of our own, registered for resource servers alone.
+RIGHTS = frozenset({"introspection"})
 WORDS = frozenset(
     {"openid", "fhirUser", "profile", "launch", "launch/patient", "launch/encounter"}
     | {"offline_access", "online_access"}
+    | RIGHTS
 )
 # RFC 6749 3.3 allows no more per request than fits a header; a longer string is somebody's attack.
 MAX_TEXT = 4096

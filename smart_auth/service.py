@@ -25,6 +25,7 @@ from smart_auth.errors import InvalidTokenError
 from smart_auth.events import OnEvent, Outcome, ignore
 from smart_auth.grants import Grants
 from smart_auth.interaction import Principal
+from smart_auth.jwks_fetch import KeySets
 from smart_auth.keys import Keys
 from smart_auth.models import Client, User
 from smart_auth.passwords import verify_password
@@ -85,7 +86,11 @@ class SMARTAuth:
             clock=clock,
         )
         self.clients = ClientAuthenticator(
-            self.client, self.store, token_url=f"{settings.issuer}/token", clock=clock
+            self.client,
+            self.store,
+            token_url=f"{settings.issuer}/token",
+            key_sets=KeySets(allow_loopback=settings.jwks_loopback),
+            clock=clock,
         )
 
     @property

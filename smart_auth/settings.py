@@ -35,6 +35,15 @@ class SMARTAuthSettings(BaseSettings):
     password_length: int = Field(12, ge=8, description="Fewest characters of a password")
     lock_after: int = Field(10, description="Failed logins in a row until an account or address is locked")
     lock_s: int = Field(900, description="Longest wait after failed logins")
+    jwks_loopback: bool = Field(
+        False, description="Fetch clients' keys from this machine too; for tests alone"
+    )
+    registrations_per_hour: int = Field(10, description="Apps that one address may register in an hour")
+    registrations_pending: int = Field(200, description="Most registrations that wait for an administrator")
+    registration_s: int = Field(30 * 86400, description="A registration that nobody approves is forgotten")
+    key_publish_s: int = Field(600, description="A new signing key is published so long before it signs")
+    organization_name: str = Field("NeuroNova", description="Name of the hospital, as apps show it")
+    organization_url: str = Field("", description="The hospital's web address; empty: this server's")
     address_header: str = Field(
         "x-forwarded-for", description="Header that the proxy in front overwrites with the caller's address"
     )

@@ -61,6 +61,12 @@ class Store:
         """True the first time."""
         return bool(await self._do(self._redis.set(_key(kind, value), "1", nx=True, ex=max(1, lifetime_s))))
 
+    async def count(self, kind: str, value: str, *, lifetime_s: int) -> int:
+        """How often this happened since the first time, `lifetime_s` ago at most."""
+        key = _key(kind, value)
+        await self._do(self._redis.set(key, 0, nx=True, ex=max(1, lifetime_s)))
+        return int(await self._do(self._redis.incr(key)))
+
     async def has(self, kind: str, value: str) -> bool:
         """Whether a mark is there."""
         return bool(await self._do(self._redis.exists(_key(kind, value))))

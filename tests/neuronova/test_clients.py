@@ -8,6 +8,9 @@ from typing import Any
 
 from joserfc.jwk import ECKey
 
+from smart_auth import clients
+from smart_auth.database import Database
+
 
 def register(run: Any, *more: str) -> Any:
     return run("clients", "register", "--name", "Demo", "--scope", "openid user/Patient.rs", *more)
@@ -62,3 +65,40 @@ def test_a_private_key_is_refused(run: Any, tmp_path: Path) -> None:
     jwks.write_text(json.dumps({"keys": [key.as_dict(private=True)]}))
     done = register(run, "--kind", "backend", "--role", "doctor", "--jwks", str(jwks))
     assert done.exit_code == 1
+
+
+def test_a_registration_is_approved_changed_and_rejected(run: Any, var: Path) -> None:
+    database = Database(f"sqlite:///{var}/smart_auth.db")
+    database.migrate()
+    for client_id in ("waiting-1", "waiting-2"):
+        clients.register(
+            database,
+            client_id,
+            kind="public",
+            name="W",
+            scope="openid user/*.cruds",
+            redirect_uris=["https://app.example/cb"],
+            pending=True,
+        )
+    listed = json.loads(run("clients", "list", "--pending", "--json").stdout)
+    assert [one["id"] for one in listed] == ["waiting-1", "waiting-2"]
+    assert run("clients", "enable", "waiting-1").exit_code == 1
+    done = run("clients", "approve", "waiting-1", "--scope", "openid user/Patient.rs")
+    assert done.exit_code == 0, done.output
+    assert run("clients", "approve", "waiting-1").exit_code == 1
+    assert run("clients", "reject", "waiting-1").exit_code == 1
+    assert run("clients", "reject", "waiting-2").exit_code == 0
+    arguments = ("--cors-origin", "https://app.example", "--launch-uri", "https://app.example/l", "--trusted")
+    assert run("clients", "set", "waiting-1", *arguments).exit_code == 0
+    shown = json.loads(run("clients", "show", "waiting-1", "--json").stdout)
+    assert shown["status"] == "active"
+    assert shown["scope"] == "openid user/Patient.rs"
+    assert shown["cors_origins"] == ["https://app.example"]
+    assert shown["trusted"] is True
+    assert "https://app.example/l" in run("clients", "show", "waiting-1").stdout
+    assert run("clients", "set", "waiting-1", "--cors-origin", "", "--no-trusted").exit_code == 0
+    shown = json.loads(run("clients", "show", "waiting-1", "--json").stdout)
+    assert (shown["cors_origins"], shown["trusted"]) == ([], False)
+    assert run("clients", "set", "waiting-1").exit_code == 1
+    assert run("clients", "show", "unknown").exit_code == 1
+    database.close()

@@ -1,18 +1,27 @@
 """Back ends: signed assertions, and everything that is wrong with one."""
 
+import json
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
+from sqlalchemy import update
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
-from smart_auth import clients
+from smart_auth import clients, routes
 from smart_auth.assertion import ASSERTION_TYPE
+from smart_auth.errors import RuleError
+from smart_auth.models import Client
 from smart_auth.service import SMARTAuth
-from tests.smart_auth.flow import ORIGIN, signed_with_public_key
+from tests.smart_auth.flow import ORIGIN, new_browser, settings_for, signed_with_public_key
 
 pytestmark = pytest.mark.server
 TOKEN_URL = f"{ORIGIN}/auth/token"
@@ -203,3 +212,89 @@ async def test_a_back_end_has_no_code_flow(browser: httpx.AsyncClient, key: ECKe
         "client_assertion": sign(key, claims()),
     }
     assert (await browser.post("/auth/token", data=form)).json()["error"] == "unsupported_grant_type"
+
+
+async def test_keys_behind_an_address_prove_a_back_end(
+    auth: SMARTAuth, key: ECKey, old_memory: None, tmp_path: Path, redis: Any, keys_dir: Path
+) -> None:
+    """A real server of keys on this machine, which only a setting of tests allows."""
+    rsa = RSAKey.generate_key(2048, {"kid": "k1", "alg": "RS384"})
+    served = json.dumps({"keys": [rsa.as_dict(private=False)]}).encode()
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers["Host"])
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(served)
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing on the terminal."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://localhost:{server.server_port}/keys.json"
+        for allowed in (True, False):
+            folder = tmp_path / str(allowed)
+            folder.mkdir()
+            settings = settings_for(folder, "unix:///unused", keys_dir=keys_dir, jwks_loopback=allowed)
+            other = SMARTAuth(settings, redis=redis)
+            await other.start()
+            clients.register(
+                other.database,
+                "partner-backend",
+                kind="backend",
+                name="Partner",
+                scope="system/Patient.rs",
+                jwks_uri=address,
+                role="doctor",
+                http_keys=True,
+            )
+            other.feed.refresh()
+            async with new_browser(Starlette(routes=[Mount("/auth", routes=routes.build(other))])) as client:
+                answers = [await post(client, sign(rsa, claims(), "RS384")) for _ in range(3)]
+                forged = await post(client, sign(key, claims()))
+            await other.stop()
+            assert [one.status_code for one in answers] == [200 if allowed else 401] * 3
+            assert forged.status_code == 401, "a key that is not at the address"
+        server.shutdown()
+    assert asked == [f"localhost:{server.server_port}"], (
+        "asked once, by its name, and never without the setting"
+    )
+
+
+async def test_both_secrets_are_good_until_the_overlap_ends(
+    auth: SMARTAuth, browser: httpx.AsyncClient
+) -> None:
+    def new(client_id: str) -> str:
+        made = clients.register(
+            auth.database,
+            client_id,
+            kind="confidential",
+            name="A",
+            scope="openid",
+            redirect_uris=["https://app.example/cb"],
+        )
+        assert made is not None
+        return made
+
+    async def accepted(client_id: str, secret: str) -> bool:
+        form = {"token": "unknown"}
+        answer = await browser.post("/auth/revoke", data=form, auth=httpx.BasicAuth(client_id, secret))
+        return answer.status_code == 200
+
+    first = new("server-1")
+    second = clients.rotate(auth.database, "server-1", overlap_s=3600)
+    assert second is not None
+    assert await accepted("server-1", first)
+    assert await accepted("server-1", second)
+    with auth.database.write() as session:
+        session.execute(update(Client).values(previous_secret_until=int(time.time()) - 1))
+    assert not await accepted("server-1", first)
+    assert await accepted("server-1", second)
+    third = clients.rotate(auth.database, "server-1")
+    assert third is not None
+    assert not await accepted("server-1", second), "without an overlap the old one ends at once"
+    with pytest.raises(RuleError):
+        clients.rotate(auth.database, "server-1", overlap_s=31 * 86400)

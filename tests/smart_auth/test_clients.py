@@ -8,10 +8,11 @@ import pytest
 from joserfc.jwk import ECKey, OctKey
 from sqlalchemy import select
 
-from smart_auth import clients
+from smart_auth import clients, users
 from smart_auth.database import Database
 from smart_auth.errors import RuleError
-from smart_auth.models import Client
+from smart_auth.models import Client, GrantFamily
+from smart_auth.revocations import Feed
 
 
 @pytest.fixture
@@ -138,3 +139,70 @@ def test_redirect_addresses_match_exactly_but_for_the_port_of_this_machine(
     client = clients.get(database, "app-1")
     assert client is not None
     assert clients.allows_redirect(client, uri) is allowed
+
+
+def test_a_lower_ceiling_and_a_disabled_state_are_for_good(database: Database) -> None:
+    clients.register(database, "app-1", **(APP | {"scope": "user/*.rs user/Task.cruds"}))
+    invitation = users.create(database, "demo-doctor", "doctor")
+    for number, (what, ends) in enumerate(
+        (
+            ({"name": "Other"}, False),
+            ({"scope": "user/*.cruds"}, False),
+            ({"scope": "user/Patient.rs"}, True),
+            (None, True),
+        )
+    ):
+        with database.write() as session:
+            session.add(_grant(f"g{number}", invitation.user.id))
+        if what is None:
+            clients.set_disabled(database, "app-1", disabled=True)
+            clients.set_disabled(database, "app-1", disabled=False)
+        else:
+            clients.change(database, "app-1", **what)
+        feed = Feed(database)
+        feed.refresh()
+        assert (("grant", f"g{number}") in feed.state.ended) is ends, what
+
+
+def _grant(id_: str, user_id: str) -> GrantFamily:
+    times = dict.fromkeys(("auth_time", "created_at", "used_at"), 0)
+    return GrantFamily(
+        id=id_,
+        user_id=user_id,
+        client_id="app-1",
+        session_id="s",
+        code_hash=id_,
+        scope="user/*.rs",
+        expires_at=2**40,
+        **times,
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"kind": "backend"},
+        {"status": "active"},
+        {"redirect_uris": []},
+        {"scope": "nonsense"},
+        {"cors_origins": ["https://app.example/"]},
+        {"cors_origins": ["https://app.example:443"]},
+        {"cors_origins": ["http://app.example"]},
+        {"launch_uri": "javascript:x"},
+        {"jwks_uri": "https://app.example/keys"},
+    ],
+)
+def test_a_change_keeps_the_rules(database: Database, changes: dict[str, Any]) -> None:
+    clients.register(database, "app-1", **APP)
+    with pytest.raises(RuleError):
+        clients.change(database, "app-1", **changes)
+    assert clients.registration(clients.find(database, "app-1")).redirect_uris == ("https://app.example/cb",)
+
+
+def test_only_a_client_that_authenticates_may_introspect(database: Database) -> None:
+    with pytest.raises(RuleError):
+        clients.register(database, "app-1", **(APP | {"scope": "openid introspection"}))
+    clients.register(
+        database, "server-1", **(APP | {"kind": "confidential", "scope": "openid introspection"})
+    )
