@@ -72,6 +72,7 @@ def installation(programs: Sequence[str] = ()) -> Iterator[Installation]:
             rate_general=0,
             rate_dicomweb=0,
             rate_auth=0,
+            totp_required=False,
             inference_threads=len(os.sched_getaffinity(0)),
         )
     )

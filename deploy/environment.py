@@ -98,6 +98,7 @@ def _smart_auth(settings: Settings) -> Variables:
         "SMART_AUTH_AUDIENCE": f"{settings.base_url}/fhir",
         "SMART_AUTH_KEYS_DIR": f"{settings.var}/keys",
         "SMART_AUTH_REDIS_URL": redis_url(settings),
+        "SMART_AUTH_TOTP_REQUIRED": str(settings.totp_required).lower(),
     }
 
 

@@ -56,6 +56,7 @@ class Settings:
     )
     rate_dicomweb: Annotated[int, "requests a second from one address to /dicom-web; 0: no limit"] = 1000
     rate_auth: Annotated[int, "requests a second from one address to /auth; 0: no limit"] = 30
+    totp_required: Annotated[bool, "staff need a second factor at login; the demo turns it off"] = True
     complete_after_s: Annotated[int, "a study is complete after this long without a new instance"] = 3
     stable_age_s: Annotated[int, "Orthanc's own idea of the same"] = 3
     originals_days: Annotated[int, "how long originals of transcoded instances are kept"] = 7

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from facade import log
 from facade.audit.event import Who, audit_event
 from facade.audit.spool import Spool
@@ -12,7 +14,12 @@ def recorder(spool: Spool) -> OnEvent:
     """Return the function that smart_auth calls in a worker thread before it answers."""
 
     def record(
-        kind: str, user: str | None, client: str | None, outcome: Outcome, address: str | None
+        kind: str,
+        user: str | None,
+        client: str | None,
+        outcome: Outcome,
+        address: str | None,
+        detail: Mapping[str, str],
     ) -> None:
         event = audit_event(
             interaction=kind,
@@ -20,6 +27,7 @@ def recorder(spool: Spool) -> OnEvent:
             who=Who(f"urn:neuronova:user:{user}" if user else None, "", client, None, address),
             outcome="0" if outcome == "success" else "8",
             request_id=log.request_id.get() or "",
+            detail=detail,
         )
         spool.write_sync(event)
 

@@ -62,6 +62,8 @@ class Keys:
         self.access_kid = self.access.thumbprint()
         self.id_kid = self.id.thumbprint()
         self.form_secret = _once(directory / "form.key", lambda: secrets.token_bytes(32))
+        self.second_factor_secret = _once(directory / "second-factor.key", lambda: secrets.token_bytes(32))
+        self.device_secret = _once(directory / "device.key", lambda: secrets.token_bytes(32))
 
     def jwks(self) -> dict[str, Any]:
         """Public keys of tokens (RFC 7517 section 5). The report key is not among them on purpose."""

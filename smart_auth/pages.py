@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
@@ -42,8 +42,7 @@ def render(
 ) -> Response:
     """A page. `form_target`: where a form may lead after our answer (the app's redirect address); `keep`:
     parameters that the link to the other language carries on."""
-    chosen = request.query_params.get("lang") or request.cookies.get(LANGUAGE_COOKIE)
-    lang = language(request.headers.get("accept-language", ""), chosen)
+    lang = _language(request)
     nonce = secrets.token_urlsafe(16)
     text = TEXTS[lang]
     html = _ENVIRONMENT.get_template(template).render(
@@ -65,10 +64,19 @@ def message(
 
 def rule_text(request: Request, rule: str) -> str:
     """The sentence of a broken rule in the reader's language."""
-    chosen = request.query_params.get("lang") or request.cookies.get(LANGUAGE_COOKIE)
-    lang = language(request.headers.get("accept-language", ""), chosen)
+    lang = _language(request)
     rule = RULES_KO.get(rule, rule) if lang == "ko" else rule
     return TEXTS[lang]["rule_broken"].format(rule=rule)
+
+
+def texts(request: Request) -> Mapping[str, str]:
+    """The sentences in the reader's language."""
+    return TEXTS[_language(request)]
+
+
+def target(request_id: str, next_path: str) -> str:
+    """Where a login goes on: to the app's request, else to a page of this site."""
+    return f"/auth/continue?request={quote(request_id, safe='')}" if request_id else local_path(next_path)
 
 
 def form_value(secret: bytes, cookie: str) -> str:
@@ -91,7 +99,9 @@ def set_form_cookie(response: Response, value: str, *, secure: bool) -> None:
 def is_form_genuine(request: Request, secret: bytes, csrf: str | None) -> bool:
     """Whether the form was made for this browser."""
     cookie = request.cookies.get(FORM_COOKIE)
-    return bool(cookie and csrf) and hmac.compare_digest(form_value(secret, cookie or ""), csrf or "")
+    return bool(cookie and csrf) and hmac.compare_digest(
+        form_value(secret, cookie or "").encode(), (csrf or "").encode()
+    )
 
 
 def local_path(path: str | None) -> str:
@@ -99,6 +109,11 @@ def local_path(path: str | None) -> str:
     if not path or not path.startswith("/") or path.startswith("//") or "\\" in path or not path.isascii():
         return "/"
     return path if path.isprintable() and not urlsplit(path).netloc else "/"
+
+
+def _language(request: Request) -> str:
+    chosen = request.query_params.get("lang") or request.cookies.get(LANGUAGE_COOKIE)
+    return language(request.headers.get("accept-language", ""), chosen)
 
 
 def _switch(request: Request, lang: str, keep: Mapping[str, str] | None) -> str:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from smart_auth import routes_admin, routes_login, routes_oauth, routes_registration
+from smart_auth import (
+    routes_account,
+    routes_admin,
+    routes_login,
+    routes_oauth,
+    routes_registration,
+    routes_second,
+)
 from smart_auth.service import SMARTAuth
 from smart_auth.web import Endpoint, endpoint
 
@@ -19,9 +26,20 @@ ROUTES: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/.well-known/openid-configuration", routes_oauth.openid_configuration),
     ("GET", "/login", routes_login.login_page),
     ("POST", "/login", routes_login.login),
+    ("GET", "/login/code", routes_second.code_page),
+    ("POST", "/login/code", routes_second.code),
+    ("GET", "/login/enrol", routes_second.enrol_page),
+    ("POST", "/login/enrol", routes_second.enrol),
     ("GET", "/logout", routes_login.logout_page),
     ("POST", "/logout", routes_login.logout),
-    ("GET", "/me", routes_login.me),
+    ("GET", "/me", routes_account.me),
+    ("GET", "/account", routes_account.account_page),
+    ("POST", "/account/sessions", routes_account.end_sessions),
+    ("GET", "/account/password", routes_account.password_page),
+    ("POST", "/account/password", routes_account.change_password),
+    ("GET", "/account/second-factor", routes_account.second_factor_page),
+    ("POST", "/account/second-factor", routes_account.turn_on),
+    ("POST", "/account/second-factor/off", routes_account.turn_off),
     ("POST", "/ticket", routes_login.ticket),
     ("GET", "/setup", routes_login.setup_page),
     ("POST", "/setup", routes_login.setup),

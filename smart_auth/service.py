@@ -17,7 +17,7 @@ from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 
-from smart_auth import clients, users
+from smart_auth import clients
 from smart_auth.assertion import ClientAuthenticator
 from smart_auth.authenticate import Authenticator
 from smart_auth.database import Database
@@ -27,8 +27,7 @@ from smart_auth.grants import Grants
 from smart_auth.interaction import Principal
 from smart_auth.jwks_fetch import KeySets
 from smart_auth.keys import Keys
-from smart_auth.models import Client, User
-from smart_auth.passwords import verify_password
+from smart_auth.models import Client
 from smart_auth.revocations import Feed
 from smart_auth.session import LOGIN_COOKIE, VIEWER_COOKIE, Sessions
 from smart_auth.settings import SMARTAuthSettings
@@ -36,6 +35,7 @@ from smart_auth.store import Redis, Store, connect
 from smart_auth.throttle import Throttle
 from smart_auth.tickets import Tickets
 from smart_auth.tokens import Issuer, Verifier
+from smart_auth.totp import SecondFactors
 
 DATABASE_THREADS = 8
 # Each password check takes a core and 46 MB; more at once would only starve the request path.
@@ -75,6 +75,7 @@ class SMARTAuth:
         self.throttle = Throttle(
             self.database, lock_after=settings.lock_after, lock_s=settings.lock_s, clock=clock
         )
+        self.second_factors = SecondFactors(self.database, self.keys.second_factor_secret, clock=clock)
         self.grants = Grants(
             settings,
             self.database,
@@ -125,29 +126,17 @@ class SMARTAuth:
         return client
 
     async def record(
-        self, kind: str, outcome: Outcome, *, user: str | None, client: str | None, address: str | None
+        self,
+        kind: str,
+        outcome: Outcome,
+        *,
+        user: str | None,
+        client: str | None,
+        address: str | None,
+        **detail: str,
     ) -> None:
         """Tell the audit trail; an event that cannot be recorded stops the request."""
-        await self.in_thread(self._on_event, kind, user, client, outcome, address)
-
-    async def login(self, username: str, password: str, address: str | None) -> tuple[User | None, int]:
-        """The user, or None and the seconds to wait. Unknown name and wrong password take the same work."""
-        name = users.normalise(username)
-        wait = await self.in_thread(self.throttle.attempt, name, address)
-        if wait:
-            await self.record("login", "failure", user=None, client=None, address=address)
-            return None, wait
-        user: User | None = await self.in_thread(users.find, self.database, name)
-        right = await self.in_password_thread(
-            verify_password, password, user.password_hash if user is not None else None
-        )
-        if user is None or not right or user.status != "active":
-            known = user.id if user is not None else None
-            await self.record("login", "failure", user=known, client=None, address=address)
-            return None, 0
-        await self.in_thread(self.throttle.succeeded, name, address)
-        await self.record("login", "success", user=user.id, client=None, address=address)
-        return user, 0
+        await self.in_thread(self._on_event, kind, user, client, outcome, address, detail)
 
     async def in_password_thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run what computes an argon2 hash; few at a time."""

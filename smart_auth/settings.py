@@ -33,6 +33,9 @@ class SMARTAuthSettings(BaseSettings):
     revocation_poll_s: float = Field(0.5, description="How often each process reads the revocations")
     revocation_stale_s: float = Field(1.0, description="Older than this, every token is refused")
     password_length: int = Field(12, ge=8, description="Fewest characters of a password")
+    totp_required: bool = Field(
+        True, description="Whether staff need a second factor; who has none enrols at the next login"
+    )
     lock_after: int = Field(10, description="Failed logins in a row until an account or address is locked")
     lock_s: int = Field(900, description="Longest wait after failed logins")
     jwks_loopback: bool = Field(

@@ -71,6 +71,22 @@ class Store:
         """Whether a mark is there."""
         return bool(await self._do(self._redis.exists(_key(kind, value))))
 
+    async def note(self, list_: str, key: str, value: int, *, lifetime_s: int) -> None:
+        """Keep a number under a key of a list; the list lives as long as its newest note."""
+        name = f"{PREFIX}:{list_}"
+        await self._do(self._redis.hset(name, key, str(value)))
+        await self._do(self._redis.expire(name, max(1, lifetime_s)))
+
+    async def noted(self, list_: str) -> dict[str, int]:
+        """Every note of a list."""
+        found = await self._do(self._redis.hgetall(f"{PREFIX}:{list_}"))
+        return {key.decode(): int(value) for key, value in found.items()}
+
+    async def unnote(self, list_: str, *keys: str) -> None:
+        """Forget notes."""
+        if keys:
+            await self._do(self._redis.hdel(f"{PREFIX}:{list_}", *keys))
+
     async def remembers_since(self) -> int:
         """Since when (seconds, rounded up) this Redis has its content."""
         now = math.ceil(self._clock())

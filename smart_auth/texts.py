@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-TEXTS: Mapping[str, Mapping[str, str]] = {
+from smart_auth.texts_account import ACCOUNT
+
+_SHARED: Mapping[str, Mapping[str, str]] = {
     "en": {
         "product": "NeuroNova",
         "login": "Log in",
@@ -69,12 +71,17 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
     },
 }
 
+# A page with many sentences keeps them in a file of its own.
+TEXTS: Mapping[str, Mapping[str, str]] = {lang: {**_SHARED[lang], **ACCOUNT[lang]} for lang in _SHARED}
+
 # What `RuleError` says, for Korean readers of a page; the English sentence is the key.
 RULES_KO: Mapping[str, str] = {
     "this password is too common": "너무 흔한 비밀번호입니다",
     "a password does not contain the user name": "비밀번호에 사용자 이름을 넣을 수 없습니다",
     "this code is not valid, or no longer": "이 코드는 사용할 수 없습니다",
     "this link is not valid, or no longer": "이 링크는 사용할 수 없습니다",
+    "this is the password that you have": "지금 쓰는 비밀번호입니다",
+    "there is a second factor already": "2단계 인증이 이미 켜져 있습니다",
     "this user name is taken": "이미 사용 중인 사용자 이름입니다",
     "a user name has 2 to 63 letters, digits or . _ @ -": (
         "사용자 이름은 2~63자의 영문자, 숫자 또는 . _ @ - 입니다"

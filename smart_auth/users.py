@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from smart_auth import totp
 from smart_auth.database import Database
 from smart_auth.errors import RuleError
 from smart_auth.models import GrantFamily, Link, User
-from smart_auth.passwords import check_password, hash_password
+from smart_auth.passwords import check_password, hash_password, verify_password
 from smart_auth.revocations import end_grants, raise_epoch
 from smart_auth.roles import ROLES
 from smart_auth.secret import digest, new_id, new_secret
@@ -87,11 +88,16 @@ def create(
     return Invitation(user, code)
 
 
-def reset(database: Database, user_id: str, *, lifetime_s: int = 86400) -> Invitation:
-    """End a user's password, tokens and sessions; the code lets the person choose a new password."""
+def reset(
+    database: Database, user_id: str, *, lifetime_s: int = 86400, actor: str | None = None
+) -> Invitation:
+    """End a user's password, tokens and sessions; the code lets the person choose a new password.
+
+    Not one's own: who has an administrator's token only must not get at the password by it.
+    """
     code = new_secret()
     with database.write() as session:
-        user = _existing(session, user_id)
+        user = _existing(session, user_id, actor)
         user.password_hash = None
         _end_rights(session, user)
         _end_links(session, None, user.id)
@@ -115,6 +121,44 @@ def accept(database: Database, code: str, password: str, *, length: int) -> User
         if user.status == "disabled":
             raise RuleError("this link is not valid, or no longer")
         user.password_hash, user.status = hashed, "active"
+        _end_rights(session, user)
+    return user
+
+
+def change_password(database: Database, user_id: str, password: str, *, length: int) -> User:
+    """A person's own new password; every token and session ends."""
+    with database.read() as session:
+        user = _existing(session, user_id)
+    check_password(password, user.username, length=length)
+    if verify_password(password, user.password_hash):
+        raise RuleError("this is the password that you have")
+    hashed = hash_password(password)
+    with database.write() as session:
+        user = _existing(session, user_id)
+        user.password_hash = hashed
+        _end_rights(session, user)
+    return user
+
+
+def end_sessions(database: Database, user_id: str) -> User:
+    """Every session and token of a user is over."""
+    with database.write() as session:
+        user = _existing(session, user_id)
+        _end_rights(session, user)
+    return user
+
+
+def remove_second_factor(database: Database, user_id: str) -> None:
+    """A person's own decision, after password and code."""
+    with database.write() as session:
+        totp.turn_off(session, _existing(session, user_id))
+
+
+def reset_second_factor(database: Database, user_id: str, *, actor: str | None) -> User:
+    """For a person who lost phone and recovery codes, never for oneself; every token and session ends."""
+    with database.write() as session:
+        user = _existing(session, user_id, actor)
+        totp.turn_off(session, user)
         _end_rights(session, user)
     return user
 

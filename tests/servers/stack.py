@@ -31,6 +31,8 @@ SMALL = {
     "stable_age_s": 1,
     "lease_s": 4,
     "reconcile_s": 1,
+    # Tests about something else log in by password alone.
+    "totp_required": False,
 }
 
 

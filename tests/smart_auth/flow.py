@@ -6,6 +6,7 @@ import hmac
 import json
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,19 @@ class Recorder:
     """Keeps what would go to the audit trail."""
 
     events: list[tuple[str, str | None, str | None, str, str | None]] = field(default_factory=list)
+    details: list[Mapping[str, str]] = field(default_factory=list)
 
     def __call__(
-        self, kind: str, user: str | None, client: str | None, outcome: str, address: str | None
+        self,
+        kind: str,
+        user: str | None,
+        client: str | None,
+        outcome: str,
+        address: str | None,
+        detail: Mapping[str, str],
     ) -> None:
         self.events.append((kind, user, client, outcome, address))
+        self.details.append(detail)
 
     def kinds(self) -> list[tuple[str, str]]:
         """(kind, outcome) in order."""
@@ -49,6 +58,8 @@ def settings_for(directory: Path, redis_url: str, **changes: Any) -> SMARTAuthSe
         "audience": AUDIENCE,
         "keys_dir": directory / "keys",
         "redis_url": redis_url,
+        # Most tests are about something else; those about the second factor turn it on.
+        "totp_required": False,
     }
     return SMARTAuthSettings(**(values | changes))
 

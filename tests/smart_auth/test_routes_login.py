@@ -64,7 +64,7 @@ async def test_unknown_user_and_wrong_password_look_the_same_and_cost_the_same(
         hashes.append(stored is not None)
         return verify(password, stored)
 
-    monkeypatch.setattr("smart_auth.service.verify_password", counted)
+    monkeypatch.setattr("smart_auth.login.verify_password", counted)
     known = await log_in(browser, "demo-doctor", "not the password")
     unknown = await log_in(browser, "demo-nobody", "not the password")
     assert known.status_code == unknown.status_code == 401
