@@ -37,6 +37,7 @@ def test_each_step_of_the_main_job_holds(run: Run, step: Step) -> None:
     if missing := [one.title for one in before if one.title not in run.live["held"]]:
         raise StepFailedError(f"an earlier step did not hold: {missing[0]}")
     assert step.do(run)
+    run.save()
     run.live["held"].append(step.title)
 
 

@@ -4,6 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from demo import people
+from demo.run import Run
+from deploy.settings import ROOT
 from tests.servers.stack import Stack, make_stack
 
 
@@ -45,3 +48,20 @@ def hapi(servers: Stack) -> Stack:
 def stack(servers: Stack) -> Stack:
     """The whole product."""
     return servers.need()
+
+
+@pytest.fixture(scope="session")
+def hospital(stack: Stack) -> Iterator[Run]:
+    """The whole product with an app, a login of each role (`hospital.as_("doctor")`) and two patients.
+
+    Where the main job ran before, its people are taken.
+    """
+    run = Run.load(stack.base_url, stack.var, ROOT)
+    run.live["dicom_port"] = stack.settings.dicom_port
+    steps = (people.register_app, people.first_administrator, people.hospital, people.staff, people.patients)
+    for step in steps:
+        step(run)
+        run.save()
+    yield run
+    for session in run.signed_in.values():
+        session.browser.close()
