@@ -98,7 +98,7 @@ async def check_code(
     auth: SMARTAuth, user: User, code: str, *, address: str | None
 ) -> tuple[Used | None, int]:
     """Use a code of the second factor up; waiting after failures as for passwords."""
-    name = f" code:{user.id}"
+    name = _code_of(user)
     wait = await auth.in_thread(auth.throttle.attempt, name, address)
     if wait:
         return None, wait
@@ -114,7 +114,7 @@ async def confirm_password(
     auth: SMARTAuth, user: User, password: str, *, address: str | None
 ) -> tuple[bool, int]:
     """Ask a person who is logged in for the password again; the seconds to wait after failures."""
-    name = f" password:{user.id}"
+    name = _password_of(user)
     wait = await auth.in_thread(auth.throttle.attempt, name, address)
     if wait:
         return False, wait
@@ -122,3 +122,16 @@ async def confirm_password(
     if right:
         await auth.in_thread(auth.throttle.succeeded, name, address)
     return right, 0
+
+
+def throttled(user: User) -> tuple[str, ...]:
+    """Under which names a user's failures are counted: password, code, password asked for again."""
+    return user.username, _code_of(user), _password_of(user)
+
+
+def _code_of(user: User) -> str:
+    return f" code:{user.id}"  # a user name never begins with a space
+
+
+def _password_of(user: User) -> str:
+    return f" password:{user.id}"

@@ -1,4 +1,5 @@
-"""Users, for an administrator's access token: create with an invitation link, list, change, reset.
+"""Users, for an administrator's access token: create with an invitation link, list, change,
+reset, unlock, sessions.
 
 Only a first-party app may do this (a stranger's app in an administrator's hands may not), and nobody changes
 their own role or state. Every grant of a role is an audit event.
@@ -11,20 +12,29 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from smart_auth import roles, users, web
+from smart_auth import login, roles, totp, users, web
 from smart_auth.authenticate import bearer
-from smart_auth.errors import NoCredentialsError, OAuthError
+from smart_auth.errors import NoCredentialsError, OAuthError, RuleError
 from smart_auth.interaction import Principal
 from smart_auth.models import User
 from smart_auth.service import SMARTAuth
+from smart_auth.throttle import Failures
 from smart_auth.users import Invitation
 
 
 async def list_users(auth: SMARTAuth, request: Request) -> Response:
-    """Every user, without secrets."""
+    """Every user with state, lock and second factor, without secrets."""
     await administrator(auth, request, "r")
-    found = await auth.in_thread(users.listed, auth.database)
-    return JSONResponse({"users": [_shown(user) for user in found]}, headers=web.NO_STORE)
+    found: list[User] = await auth.in_thread(users.listed, auth.database)
+    failures = await auth.in_thread(auth.throttle.failures, [user.username for user in found])
+    body = {"users": [shown(user, failures[user.username]) for user in found]}
+    return JSONResponse(body, headers=web.NO_STORE)
+
+
+async def show_user(auth: SMARTAuth, request: Request) -> Response:
+    """One user."""
+    await administrator(auth, request, "r")
+    return await _answer(auth, await _named(auth, request))
 
 
 async def create_user(auth: SMARTAuth, request: Request) -> Response:
@@ -40,9 +50,8 @@ async def create_user(auth: SMARTAuth, request: Request) -> Response:
         organization=_text(given, "organization"),
         created_by=admin.user_id,
         lifetime_s=auth.settings.invitation_s,
+        record=_recorder(auth, request, admin, "user-created", "role-granted"),
     )
-    await record(auth, request, admin, "user-created")
-    await record(auth, request, admin, "role-granted")
     return _invited(auth, invitation, auth.settings.invitation_s, 201)
 
 
@@ -53,16 +62,20 @@ async def change_user(auth: SMARTAuth, request: Request) -> Response:
     given = await web.json_object(request)
     if not given or not set(given) <= {"disabled", "role", "fhirUser", "organization"}:
         raise OAuthError("invalid_request", "disabled, or role with fhirUser and organization")
+    if "disabled" not in given and "role" not in given:
+        raise OAuthError("invalid_request", "a role is needed")
     user: User
     if "disabled" in given:
+        disabled = given["disabled"] is not False
+        change = "disable" if disabled else "enable"
         user = await auth.in_thread(
             users.set_disabled,
             auth.database,
             user_id,
-            disabled=given["disabled"] is not False,
+            disabled=disabled,
             actor=admin.user_id,
+            record=_recorder(auth, request, admin, "user-changed", change=change),
         )
-        await record(auth, request, admin, "user-changed")
     if "role" in given:
         user = await auth.in_thread(
             users.set_role,
@@ -72,11 +85,9 @@ async def change_user(auth: SMARTAuth, request: Request) -> Response:
             fhir_user=_text(given, "fhirUser"),
             organization=_text(given, "organization"),
             actor=admin.user_id,
+            record=_recorder(auth, request, admin, "role-granted"),
         )
-        await record(auth, request, admin, "role-granted")
-    elif "disabled" not in given:
-        raise OAuthError("invalid_request", "a role is needed")
-    return JSONResponse(_shown(user), headers=web.NO_STORE)
+    return await _answer(auth, user)
 
 
 async def reset_user(auth: SMARTAuth, request: Request) -> Response:
@@ -84,10 +95,56 @@ async def reset_user(auth: SMARTAuth, request: Request) -> Response:
     admin = await administrator(auth, request, "u")
     lifetime = auth.settings.setup_code_s
     invitation: Invitation = await auth.in_thread(
-        users.reset, auth.database, request.path_params["user"], lifetime_s=lifetime
+        users.reset,
+        auth.database,
+        request.path_params["user"],
+        lifetime_s=lifetime,
+        actor=admin.user_id,
+        record=_recorder(auth, request, admin, "user-changed", change="reset"),
     )
-    await record(auth, request, admin, "user-changed")
     return _invited(auth, invitation, lifetime, 200)
+
+
+async def reset_second_factor(auth: SMARTAuth, request: Request) -> Response:
+    """Take the second factor away from who lost phone and recovery codes; sessions and tokens end."""
+    admin = await administrator(auth, request, "u")
+    user = await auth.in_thread(
+        users.reset_second_factor,
+        auth.database,
+        request.path_params["user"],
+        actor=admin.user_id,
+        record=_recorder(auth, request, admin, "second-factor-off", change="reset"),
+    )
+    return await _answer(auth, user)
+
+
+async def unlock_user(auth: SMARTAuth, request: Request) -> Response:
+    """Forget the failed logins of an account."""
+    admin = await administrator(auth, request, "u")
+    user = await _named(auth, request)
+    await record(auth, request, admin, "user-changed", target=user.id, change="unlock")
+    await auth.in_thread(auth.throttle.unlock, *login.throttled(user))
+    return await _answer(auth, user)
+
+
+async def list_sessions(auth: SMARTAuth, request: Request) -> Response:
+    """Where a user is logged in."""
+    await administrator(auth, request, "r")
+    listed = await auth.sessions.of((await _named(auth, request)).id)
+    body = {"sessions": [one.to_json() for one in listed]}
+    return JSONResponse(body, headers=web.NO_STORE)
+
+
+async def end_sessions(auth: SMARTAuth, request: Request) -> Response:
+    """End every session and token of a user."""
+    admin = await administrator(auth, request, "u")
+    await auth.in_thread(
+        users.end_sessions,
+        auth.database,
+        request.path_params["user"],
+        record=_recorder(auth, request, admin, "sessions-ended"),
+    )
+    return Response(status_code=204, headers=web.NO_STORE)
 
 
 async def administrator(auth: SMARTAuth, request: Request, letter: str) -> Principal:
@@ -103,11 +160,30 @@ async def administrator(auth: SMARTAuth, request: Request, letter: str) -> Princ
     return principal
 
 
-async def record(auth: SMARTAuth, request: Request, admin: Principal, kind: str) -> None:
+async def record(auth: SMARTAuth, request: Request, admin: Principal, kind: str, **detail: str) -> None:
     """Tell the trail what an administrator did."""
-    await auth.record(
-        kind, "success", user=admin.user_id, client=admin.client_id, address=web.address(auth, request)
-    )
+    address = web.address(auth, request)
+    await auth.record(kind, "success", user=admin.user_id, client=admin.client_id, address=address, **detail)
+
+
+def _recorder(
+    auth: SMARTAuth, request: Request, admin: Principal, *kinds: str, **detail: str
+) -> users.Record:
+    address = web.address(auth, request)
+    return auth.recorder(*kinds, user=admin.user_id, client=admin.client_id, address=address, **detail)
+
+
+async def _named(auth: SMARTAuth, request: Request) -> User:
+    """The user of the path."""
+    user: User | None = await auth.in_thread(users.get, auth.database, request.path_params["user"])
+    if user is None:
+        raise RuleError("there is no such user")
+    return user
+
+
+async def _answer(auth: SMARTAuth, user: User) -> Response:
+    failures = await auth.in_thread(auth.throttle.failures, [user.username])
+    return JSONResponse(shown(user, failures[user.username]), headers=web.NO_STORE)
 
 
 def _text(given: dict[str, Any], name: str) -> str | None:
@@ -117,7 +193,8 @@ def _text(given: dict[str, Any], name: str) -> str | None:
     return value
 
 
-def _shown(user: User) -> dict[str, Any]:
+def shown(user: User, failures: Failures) -> dict[str, Any]:
+    """A user as administrators see them."""
     return {
         "id": user.id,
         "username": user.username,
@@ -125,10 +202,13 @@ def _shown(user: User) -> dict[str, Any]:
         "fhirUser": user.fhir_user,
         "organization": user.organization,
         "status": user.status,
+        "secondFactor": totp.is_on(user),
+        "failures": failures.count,
+        "lockedUntil": failures.locked_until,
     }
 
 
 def _invited(auth: SMARTAuth, invitation: Invitation, lifetime_s: int, status: int) -> Response:
     link = f"{auth.settings.issuer}/invite/{invitation.code}"
-    body = {**_shown(invitation.user), "invitation": link, "expires_in": lifetime_s}
+    body = {**shown(invitation.user, Failures()), "invitation": link, "expires_in": lifetime_s}
     return JSONResponse(body, status, headers=web.NO_STORE)

@@ -27,7 +27,7 @@ from smart_auth.grants import Grants
 from smart_auth.interaction import Principal
 from smart_auth.jwks_fetch import KeySets
 from smart_auth.keys import Keys
-from smart_auth.models import Client
+from smart_auth.models import Client, User
 from smart_auth.revocations import Feed
 from smart_auth.session import LOGIN_COOKIE, VIEWER_COOKIE, Sessions
 from smart_auth.settings import SMARTAuthSettings
@@ -137,6 +137,18 @@ class SMARTAuth:
     ) -> None:
         """Tell the audit trail; an event that cannot be recorded stops the request."""
         await self.in_thread(self._on_event, kind, user, client, outcome, address, detail)
+
+    def recorder(
+        self, *kinds: str, user: str | None, client: str | None, address: str | None, **detail: str
+    ) -> Callable[[User], None]:
+        """What `users` calls in its worker thread, inside the transaction, about the user who is changed."""
+
+        def record(target: User) -> None:
+            about = {"target": target.id, "role": target.role, **detail}
+            for kind in kinds:
+                self._on_event(kind, user, client, "success", address, about)
+
+        return record
 
     async def in_password_thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run what computes an argon2 hash; few at a time."""

@@ -97,6 +97,17 @@ class Listed:
     session: Session
     used: int
 
+    def to_json(self) -> dict[str, Any]:
+        """For an administrator; the identity is no credential."""
+        return {
+            "sid": self.session.sid,
+            "since": self.session.auth_time,
+            "used": self.used,
+            "expires": self.session.expires,
+            "address": self.session.address,
+            "browser": self.session.browser,
+        }
+
 
 @dataclass(frozen=True)
 class Started:

@@ -1,13 +1,15 @@
 """Logins: create, invite, set a password, disable, reset; the first administrator.
 
 Every change of rights raises the user's generation, which ends all older tokens and sessions within a second.
-Nobody changes their own role or state.
+Nobody changes their own role or state. `record` writes the audit record of a change: it is called inside the
+transaction, after the rules held and before the commit, so that nothing is granted without a record.
 """
 
 from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import select, update
@@ -26,6 +28,13 @@ SETUP_CODE_S = 86400
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._@-]{1,62}")
 _FHIR_USER = re.compile(r"(Practitioner|PractitionerRole|Patient)/[A-Za-z0-9\-.]{1,64}")
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+
+
+Record = Callable[[User], None]
+
+
+def _caller_records(user: User) -> None:
+    """For callers that write their record themselves."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,7 @@ def create(
     organization: str | None = None,
     created_by: str | None = None,
     lifetime_s: int = 3 * 86400,
+    record: Record = _caller_records,
 ) -> Invitation:
     """A new user without a password, and the code of the invitation link."""
     name = _checked_name(username)
@@ -85,11 +95,17 @@ def create(
         user = _new_user(session, name, role, fhir_user, organization, created_by=created_by)
         session.flush()
         session.add(_link(code, "invite", user.id, lifetime_s))
+        record(user)
     return Invitation(user, code)
 
 
 def reset(
-    database: Database, user_id: str, *, lifetime_s: int = 86400, actor: str | None = None
+    database: Database,
+    user_id: str,
+    *,
+    lifetime_s: int = 86400,
+    actor: str | None = None,
+    record: Record = _caller_records,
 ) -> Invitation:
     """End a user's password, tokens and sessions; the code lets the person choose a new password.
 
@@ -102,6 +118,7 @@ def reset(
         _end_rights(session, user)
         _end_links(session, None, user.id)
         session.add(_link(code, "reset", user.id, lifetime_s))
+        record(user)
     return Invitation(user, code)
 
 
@@ -140,11 +157,12 @@ def change_password(database: Database, user_id: str, password: str, *, length: 
     return user
 
 
-def end_sessions(database: Database, user_id: str) -> User:
+def end_sessions(database: Database, user_id: str, *, record: Record = _caller_records) -> User:
     """Every session and token of a user is over."""
     with database.write() as session:
         user = _existing(session, user_id)
         _end_rights(session, user)
+        record(user)
     return user
 
 
@@ -154,12 +172,15 @@ def remove_second_factor(database: Database, user_id: str) -> None:
         totp.turn_off(session, _existing(session, user_id))
 
 
-def reset_second_factor(database: Database, user_id: str, *, actor: str | None) -> User:
+def reset_second_factor(
+    database: Database, user_id: str, *, actor: str | None, record: Record = _caller_records
+) -> User:
     """For a person who lost phone and recovery codes, never for oneself; every token and session ends."""
     with database.write() as session:
         user = _existing(session, user_id, actor)
         totp.turn_off(session, user)
         _end_rights(session, user)
+        record(user)
     return user
 
 
@@ -169,7 +190,14 @@ def is_invited(database: Database, code: str) -> bool:
         return _linked(session, code) is not None
 
 
-def set_disabled(database: Database, user_id: str, *, disabled: bool, actor: str | None) -> User:
+def set_disabled(
+    database: Database,
+    user_id: str,
+    *,
+    disabled: bool,
+    actor: str | None,
+    record: Record = _caller_records,
+) -> User:
     """Disable or enable a user; every token and session of theirs ends."""
     with database.write() as session:
         user = _existing(session, user_id, actor)
@@ -178,6 +206,7 @@ def set_disabled(database: Database, user_id: str, *, disabled: bool, actor: str
         elif user.status == "disabled":
             user.status = "active" if user.password_hash else "invited"
         _end_rights(session, user)
+        record(user)
     return user
 
 
@@ -189,6 +218,7 @@ def set_role(
     fhir_user: str | None = None,
     organization: str | None = None,
     actor: str | None,
+    record: Record = _caller_records,
 ) -> User:
     """Give another role, never to oneself; every token and session ends."""
     _check_role(role, fhir_user, organization)
@@ -196,6 +226,7 @@ def set_role(
         user = _existing(session, user_id, actor)
         user.role, user.fhir_user, user.organization = role, fhir_user, organization
         _end_rights(session, user)
+        record(user)
     return user
 
 

@@ -1,14 +1,28 @@
 """Administration of users: who may, what comes out, and that nobody raises themselves."""
 
+import time
 from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
-from smart_auth import clients
+from smart_auth import clients, users
 from smart_auth.errors import InvalidTokenError
 from smart_auth.service import SMARTAuth
-from tests.smart_auth.flow import PASSWORD, REDIRECT, SCOPE, Flow, Recorder, bearer, csrf_of, log_in, new_user
+from tests.smart_auth.flow import (
+    PASSWORD,
+    REDIRECT,
+    SCOPE,
+    Flow,
+    Recorder,
+    bearer,
+    csrf_of,
+    log_in,
+    new_browser,
+    new_user,
+)
+from tests.smart_auth.test_second_factor import with_second_factor
 
 pytestmark = pytest.mark.server
 
@@ -31,6 +45,7 @@ async def test_an_administrator_invites_a_person_who_then_logs_in(
     body = answer.json()
     assert recorder.kinds()[-2:] == [("user-created", "success"), ("role-granted", "success")]
     assert recorder.events[-1][1] == admin["id"]
+    assert recorder.details[-1] == {"target": body["id"], "role": "rib"}
     path = body["invitation"].removeprefix("http://localhost:8080")
     page = await browser.get(path)
     form = {"csrf": csrf_of(page), "password": PASSWORD, "password_again": PASSWORD}
@@ -163,3 +178,81 @@ async def test_a_disabled_user_is_enabled_again_by_an_administrator(
     browser.cookies.clear()
     for wrong in ({}, {"password": "x"}, {"fhirUser": "Practitioner/1"}, {"disabled": True, "x": 1}):
         assert (await browser.patch(path, json=wrong, headers=bearer(admin))).status_code == 400
+
+
+async def test_nobody_resets_their_own_password_or_second_factor_by_the_api(
+    auth: SMARTAuth, browser: httpx.AsyncClient, admin: dict[str, Any]
+) -> None:
+    path = f"/auth/admin/users/{admin['id']}"
+    assert (await browser.post(f"{path}/reset", headers=bearer(admin))).status_code == 422
+    assert (await browser.delete(f"{path}/second-factor", headers=bearer(admin))).status_code == 422
+    assert (await browser.get(path, headers=bearer(admin))).status_code == 200
+
+
+async def test_a_refused_or_unrecordable_grant_is_no_grant(
+    auth: SMARTAuth, browser: httpx.AsyncClient, admin: dict[str, Any], recorder: Recorder
+) -> None:
+    user_id = new_user(auth, "demo-nurse", "nurse")
+    path = f"/auth/admin/users/{user_id}"
+    recorder.events.clear()
+    assert (await browser.patch(path, json={"role": "king"}, headers=bearer(admin))).status_code == 422
+    own = f"/auth/admin/users/{admin['id']}"
+    assert (await browser.patch(own, json={"role": "doctor"}, headers=bearer(admin))).status_code == 422
+    assert recorder.events == []
+
+    def full(*_: Any) -> None:
+        raise OSError("no space left")
+
+    auth._on_event = full
+    with pytest.raises(OSError, match="no space"):
+        await browser.patch(path, json={"role": "admin"}, headers=bearer(admin))
+    user = users.get(auth.database, user_id)
+    assert user is not None
+    assert user.role == "nurse"
+
+
+async def test_an_administrator_sees_a_lock_and_a_second_factor_and_takes_both_away(
+    auth: SMARTAuth, browser: httpx.AsyncClient, admin: dict[str, Any], recorder: Recorder
+) -> None:
+    user_id, phone, _ = with_second_factor(auth, "demo-nurse", "nurse")
+    now = [time.time()]
+    auth.throttle._clock = lambda: now[0]
+    for _ in range(10):
+        assert auth.throttle.attempt("demo-nurse", None) == 0
+        now[0] += 1000
+    now[0] -= 1000
+    path = f"/auth/admin/users/{user_id}"
+    seen = (await browser.get(path, headers=bearer(admin))).json()
+    assert (seen["secondFactor"], seen["failures"]) == (True, 10)
+    assert seen["lockedUntil"] == int(now[0]) + 900
+    assert (await log_in(browser, "demo-nurse")).status_code == 429
+    unlocked = (await browser.post(f"{path}/unlock", headers=bearer(admin))).json()
+    assert (unlocked["failures"], unlocked["lockedUntil"]) == (0, None)
+    assert (await log_in(browser, "demo-nurse")).headers["location"] == "/auth/login/code"
+    browser.cookies.clear()
+    reset = await browser.delete(f"{path}/second-factor", headers=bearer(admin))
+    assert reset.json()["secondFactor"] is False
+    assert recorder.kinds()[-1] == ("second-factor-off", "success")
+    assert recorder.details[-1] == {"target": user_id, "role": "nurse", "change": "reset"}
+    assert (await log_in(browser, "demo-nurse")).headers["location"] == "/"
+    assert phone.generator.secret not in str(seen)
+
+
+async def test_an_administrator_sees_and_ends_the_sessions_of_a_user(
+    auth: SMARTAuth, app: Starlette, browser: httpx.AsyncClient, admin: dict[str, Any]
+) -> None:
+    user_id = new_user(auth, "demo-nurse", "nurse")
+    path = f"/auth/admin/users/{user_id}/sessions"
+    async with new_browser(app) as nurse:
+        token = await Flow(nurse).tokens("demo-nurse")
+        (seen,) = (await browser.get(path, headers=bearer(admin))).json()["sessions"]
+        assert seen["address"] == "192.0.2.1"
+        assert (await browser.delete(path, headers=bearer(token))).status_code == 403
+        assert (await browser.delete(path, headers=bearer(admin))).status_code == 204
+        auth.feed.refresh()
+        assert (await nurse.get("/auth/me")).status_code == 401
+        with pytest.raises(InvalidTokenError):
+            auth.verifier.verify(token["access_token"])
+    assert (await browser.get(path, headers=bearer(admin))).json()["sessions"] == []
+    unknown = path.replace(user_id, "unknown")
+    assert (await browser.delete(unknown, headers=bearer(admin))).status_code == 422
