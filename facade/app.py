@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 from facade import log, logins, outcome
 from facade.arrival import Arrival
 from facade.audit.spool import Spool
+from facade.directory import FacadeDirectory
 from facade.errors import HAPITemporaryError
 from facade.hapi import HAPIClient
 from facade.routes import dicomweb, documentation, fhir, metadata, notifications
@@ -69,7 +70,9 @@ def create_app(
             answer_max_bytes=settings.answer_max_bytes,
             exact=True,
         ) as hapi:
-            yield State(services=Services(settings, hapi, auth, spool, redis))
+            services = Services(settings, hapi, auth, spool, redis)
+            auth.directory = FacadeDirectory(services)
+            yield State(services=services)
         await auth.stop()
         spool.close()
         await redis.aclose()

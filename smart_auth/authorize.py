@@ -1,7 +1,8 @@
 """The authorization request: what an app may ask for, and in which way it gets its answer.
 
 Sources: RFC 6749 4.1.1-4.1.2, RFC 7636 (PKCE, S256 only), RFC 9207 (`iss`), RFC 9700 4.1-4.7, SMART App
-Launch 2.2.0 "Obtain authorization code" (`aud`, `state`), OpenID Connect Core 3.1.2.1 (prompt, max_age).
+Launch 2.2.0 "Obtain authorization code" (`aud`, `state`, `launch`), OpenID Connect Core 3.1.2.1
+(prompt, max_age).
 """
 
 from __future__ import annotations
@@ -22,8 +23,6 @@ from smart_auth.roles import within_role
 from smart_auth.scopes import ScopeSet
 
 MAX_VALUE = 4096
-# Launch contexts that need a page to choose the patient or encounter are not granted.
-_NOT_GRANTED = frozenset({"launch", "launch/encounter"})
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,11 @@ class AuthorizationRequest:
     challenge: str
     nonce: str | None = None
     login_again: bool = False
+    consent_again: bool = False
     silent: bool = False
     max_age: int | None = None
+    launch: str | None = None
+    """Identity of an EHR launch, as the app got it at its launch address."""
 
     def to_json(self) -> dict[str, Any]:
         """For the store."""
@@ -106,9 +108,14 @@ def read(
     max_age = given.get("max_age")
     if max_age is not None and not (max_age.isascii() and max_age.isdigit() and len(max_age) < 9):
         raise refuse("invalid_request", "max_age is a number of seconds")
+    if "none" in prompts and len(prompts) > 1:
+        raise refuse("invalid_request", "prompt none stands alone")
     requested = scopes.parse(scope)
     if not requested.grants and not requested.words:
         raise refuse("invalid_scope", "no scope that is supported")
+    launch = given.get("launch") or None
+    if launch is not None and "launch" not in requested.words:
+        raise refuse("invalid_scope", "a launch needs the scope launch")
     return AuthorizationRequest(
         client_id=client.id,
         redirect_uri=redirect_uri,
@@ -117,22 +124,33 @@ def read(
         challenge=challenge,
         nonce=given.get("nonce"),
         login_again="login" in prompts,
+        consent_again="consent" in prompts,
         silent="none" in prompts,
         max_age=None if max_age is None else int(max_age),
+        launch=launch,
     )
 
 
-def granted_scopes(scope: str, ceiling: str, role: Role, patient: str | None) -> ScopeSet:
-    """What client registration, role and context leave of a requested scope."""
-    asked = scopes.parse(scope) & scopes.parse(ceiling)
-    allowed = within_role(asked, role)
-    without = _NOT_GRANTED | (frozenset() if patient else {"launch/patient"})
+def askable(asked: AuthorizationRequest, client: Client, role: Role) -> ScopeSet:
+    """What client registration and role leave of the requested scope, before anything is chosen."""
+    return within_role(scopes.parse(asked.scope) & scopes.parse(client.scope), role)
+
+
+def in_context(scope: ScopeSet, *, launched: bool, patient: str | None, encounter: str | None) -> ScopeSet:
+    """What of a scope makes sense with this patient and encounter: a launch word that has no answer goes."""
+    without: set[str] = set()
+    if not launched:
+        without.add("launch")
+    if patient is None:
+        without.add("launch/patient")
+    if encounter is None:
+        without.add("launch/encounter")
     grants = frozenset(
         grant
-        for grant in allowed.grants
+        for grant in scope.grants
         if grant.context == "user" or (grant.context == "patient" and patient is not None)
     )
-    return ScopeSet(grants, allowed.words - without - scopes.RIGHTS)
+    return ScopeSet(grants, scope.words - without - scopes.RIGHTS)
 
 
 def answer_uri(redirect_uri: str, answer: dict[str, str]) -> str:

@@ -26,6 +26,12 @@ async def current(auth: SMARTAuth, request: Request) -> Session | None:
         return None
 
 
+async def login_session(auth: SMARTAuth, request: Request) -> Session | None:
+    """The session by the login cookie, which a link from an app's site brings as well (SameSite=Lax)."""
+    secret = request.cookies.get(auth.login_cookie)
+    return await auth.sessions.by_login_cookie(secret) if secret else None
+
+
 async def start_session(
     auth: SMARTAuth, request: Request, user: User, *, continued: Session | None = None
 ) -> Started:

@@ -4,7 +4,8 @@ The facade passes a function that writes durably; when it raises, the request fa
 token, revoke, authorize (refused), refused (any other refusal here), setup, invite, user-created,
 user-changed, role-granted, password-changed, password-confirmation (failed), second-factor-on,
 second-factor-off, recovery-code (one was used), sessions-ended, reuse (a code or refresh token came a second
-time), client-registered (by itself), client-approved, client-changed, introspect.
+time), client-registered (by itself), client-approved, client-changed, introspect, consent (failure: denied),
+launch-made, launch (taken up; failure: over, used, or somebody else's), access-ended (of an app).
 """
 
 from __future__ import annotations

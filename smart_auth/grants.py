@@ -7,6 +7,7 @@ family); SMART App Launch 2.2.0 "Obtain access token", "Backend Services".
 from __future__ import annotations
 
 import hmac
+import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
@@ -16,17 +17,17 @@ from authlib.oauth2.rfc7636.challenge import CODE_VERIFIER_PATTERN
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session as SQLSession
 
-from smart_auth import scopes
-from smart_auth.authorize import AuthorizationRequest, granted_scopes
+from smart_auth import consent, scopes
 from smart_auth.database import Database
 from smart_auth.errors import InvalidTokenError, OAuthError
 from smart_auth.interaction import Principal, Role
 from smart_auth.models import Client, GrantFamily, RefreshToken, User
+from smart_auth.progress import Approved
 from smart_auth.revocations import end_grants, revoke
 from smart_auth.roles import within_role
 from smart_auth.scopes import ScopeSet
 from smart_auth.secret import digest, new_id, new_secret
-from smart_auth.session import Session, Sessions, own_patient
+from smart_auth.session import Session, Sessions
 from smart_auth.settings import SMARTAuthSettings
 from smart_auth.store import Store
 from smart_auth.tokens import Issuer, Subject, Verifier
@@ -66,13 +67,9 @@ class Grants:
         self._in_thread = in_thread
         self._clock = clock
 
-    async def issue_code(self, request: AuthorizationRequest, client: Client, session: Session) -> str | None:
-        """A code for what may be granted; None when nothing of the scope may."""
-        role = cast(Role, session.role)
-        patient = own_patient(session.role, session.fhir_user)
-        granted = granted_scopes(request.scope, client.scope, role, patient)
-        if not granted.grants and "openid" not in granted.words:
-            return None
+    async def issue_code(self, approved: Approved, client: Client, session: Session) -> str:
+        """A code for a request that has passed every step."""
+        request = approved.asked
         return await self._store.put(
             "code",
             {
@@ -81,8 +78,10 @@ class Grants:
                 "challenge": request.challenge,
                 "nonce": request.nonce,
                 "requested": request.scope,
-                "scope": str(granted),
-                "patient": patient,
+                "scope": str(approved.granted),
+                "patient": approved.patient,
+                "encounter": approved.encounter,
+                "launch": approved.context,
                 "user_id": session.user_id,
                 "generation": session.generation,
                 "auth_time": session.auth_time,
@@ -114,7 +113,7 @@ class Grants:
             await self._in_thread(self._end_by_code, code)
             raise ReuseError(user.id)
         subject = self._subject(client, user, grant, str(granted))
-        response = self._response(subject, granted, refresh, kept["requested"])
+        response = self._response(subject, grant, granted, refresh, kept["requested"])
         if "openid" in granted.words:
             response["id_token"] = self._issuer.id_token(
                 subject,
@@ -126,19 +125,19 @@ class Grants:
 
     async def by_refresh_token(self, client: Client, form: Mapping[str, str]) -> tuple[dict[str, Any], str]:
         """Token response and user id for a refresh token, which is replaced (RFC 6749 6)."""
-        user, grant, refresh, reused = await self._in_thread(
+        user, grant, kept, refresh = await self._in_thread(
             self._rotate, client, form.get("refresh_token", ""), form.get("scope")
         )
-        if reused:
+        if refresh is None:
             raise ReuseError(user.id)
-        kept = scopes.parse(grant.scope)
         if "offline_access" not in kept.words and not await self._sessions.is_alive(grant.session_id):
             raise _invalid_grant()
         wanted = kept & scopes.parse(form["scope"]) if form.get("scope") else kept
         # The ceiling of the client may have become lower since the person agreed.
         granted = within_role(wanted & scopes.parse(client.scope), cast(Role, user.role))
         subject = self._subject(client, user, grant, str(granted))
-        return self._response(subject, granted, refresh, form.get("scope") or str(granted)), user.id
+        asked = form.get("scope") or str(granted)
+        return self._response(subject, grant, granted, refresh, asked), user.id
 
     async def by_client_credentials(self, client: Client, form: Mapping[str, str]) -> dict[str, Any]:
         """Token response for a back end (SMART Backend Services)."""
@@ -191,6 +190,8 @@ class Grants:
             user = _active(session, kept["user_id"])
             if user is None or user.generation != kept["generation"]:
                 raise _invalid_grant()
+            if not consent.covers(session, user.id, client, granted):
+                raise _invalid_grant()
             grant = GrantFamily(
                 id=new_id(),
                 user_id=user.id,
@@ -199,6 +200,8 @@ class Grants:
                 code_hash=digest(code),
                 scope=str(granted),
                 patient=kept["patient"],
+                encounter=kept["encounter"],
+                launch=json.dumps(kept["launch"]) if kept["launch"] else None,
                 auth_time=kept["auth_time"],
                 created_at=now,
                 expires_at=now + self._settings.refresh_absolute_s,
@@ -212,8 +215,8 @@ class Grants:
 
     def _rotate(
         self, client: Client, token: str, scope: str | None
-    ) -> tuple[User, GrantFamily, str | None, bool]:
-        """(user, grant, new token, reused). A used token ends the family, and that is committed."""
+    ) -> tuple[User, GrantFamily, ScopeSet, str | None]:
+        """(user, grant, what is left of its scope, new token). A used token ends the family: no new token."""
         now = int(self._clock())
         with self._database.write() as session:
             row = session.get(RefreshToken, digest(token))
@@ -223,7 +226,8 @@ class Grants:
             user = _active(session, grant.user_id)
             if user is None or grant.ended_at is not None or grant.expires_at <= now:
                 raise _invalid_grant()
-            if scope and not scopes.parse(grant.scope).covers(scopes.parse(scope)):
+            left = consent.within(session, user.id, client, scopes.parse(grant.scope))
+            if scope and not left.covers(scopes.parse(scope)):
                 raise OAuthError("invalid_scope", "a refresh never adds scopes")
             if row.used_at is None and row.expires_at <= now:
                 raise _invalid_grant()
@@ -234,9 +238,9 @@ class Grants:
             )
             if taken.rowcount != 1:  # type: ignore[attr-defined]
                 self._end(session, GrantFamily.id == grant.id)
-                return user, grant, None, True
+                return user, grant, left, None
             grant.used_at = now
-            return user, grant, self._new_refresh(session, grant, now), False
+            return user, grant, left, self._new_refresh(session, grant, now)
 
     def _new_refresh(self, session: SQLSession, grant: GrantFamily, now: int) -> str:
         token = new_secret()
@@ -259,7 +263,12 @@ class Grants:
         )
 
     def _response(
-        self, subject: Subject, granted: ScopeSet, refresh: str | None, requested: str
+        self,
+        subject: Subject,
+        grant: GrantFamily,
+        granted: ScopeSet,
+        refresh: str | None,
+        requested: str,
     ) -> dict[str, Any]:
         token, _ = self._issuer.access_token(subject, self._settings.access_token_s)
         response: dict[str, Any] = {
@@ -270,9 +279,9 @@ class Grants:
         }
         if refresh is not None:
             response["refresh_token"] = refresh
-        if subject.patient is not None:
-            response["patient"] = subject.patient
-        return response
+        context = {"patient": grant.patient, "encounter": grant.encounter}
+        response |= {name: value for name, value in context.items() if value is not None}
+        return response | (json.loads(grant.launch) if grant.launch else {})
 
     def _end_by_code(self, code: str) -> str | None:
         with self._database.write() as session:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -35,14 +36,14 @@ def render(
     template: str,
     *,
     status: int = 200,
-    form_target: str | None = None,
+    form_target: str | Sequence[str] | None = None,
     headers: dict[str, str] | None = None,
     keep: Mapping[str, str] | None = None,
     **values: Any,
 ) -> Response:
-    """A page. `form_target`: where a form may lead after our answer (the app's redirect address); `keep`:
-    parameters that the link to the other language carries on."""
-    lang = _language(request)
+    """A page. `form_target`: where a form may lead after our answer (the app's redirect address, or several);
+    `keep`: parameters that the link to the other language carries on."""
+    lang = language_of(request)
     nonce = secrets.token_urlsafe(16)
     text = TEXTS[lang]
     html = _ENVIRONMENT.get_template(template).render(
@@ -64,14 +65,14 @@ def message(
 
 def rule_text(request: Request, rule: str) -> str:
     """The sentence of a broken rule in the reader's language."""
-    lang = _language(request)
+    lang = language_of(request)
     rule = RULES_KO.get(rule, rule) if lang == "ko" else rule
     return TEXTS[lang]["rule_broken"].format(rule=rule)
 
 
 def texts(request: Request) -> Mapping[str, str]:
     """The sentences in the reader's language."""
-    return TEXTS[_language(request)]
+    return TEXTS[language_of(request)]
 
 
 def target(request_id: str, next_path: str) -> str:
@@ -111,7 +112,8 @@ def local_path(path: str | None) -> str:
     return path if path.isprintable() and not urlsplit(path).netloc else "/"
 
 
-def _language(request: Request) -> str:
+def language_of(request: Request) -> str:
+    """The language that this reader gets."""
     chosen = request.query_params.get("lang") or request.cookies.get(LANGUAGE_COOKIE)
     return language(request.headers.get("accept-language", ""), chosen)
 
@@ -121,12 +123,17 @@ def _switch(request: Request, lang: str, keep: Mapping[str, str] | None) -> str:
     return f"?{urlencode({**kept, 'lang': lang})}"
 
 
-def _headers(nonce: str, form_target: str | None) -> dict[str, str]:
-    target = ""
-    if form_target:
-        parts = urlsplit(form_target)
-        # A form's answer redirects to the app; browsers hold that redirect against form-action.
-        target = f" {parts.scheme}://{parts.netloc}"
+def _source(target: str) -> str:
+    """The CSP source of an address; schemes of native apps and IPv6 hosts have no host form (CSP 3)."""
+    parts = urlsplit(target)
+    is_host = re.fullmatch(r"[A-Za-z0-9.-]+(:[0-9]+)?", parts.netloc)
+    return f"{parts.scheme}://{parts.netloc}" if is_host else f"{parts.scheme}:"
+
+
+def _headers(nonce: str, form_target: str | Sequence[str] | None) -> dict[str, str]:
+    # A form's answer redirects to the app; browsers hold that redirect against form-action.
+    targets = [form_target] if isinstance(form_target, str) else form_target or ()
+    target = "".join(f" {source}" for source in sorted({_source(each) for each in targets}))
     return {
         "Content-Security-Policy": (
             f"default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'{target}; "

@@ -5,8 +5,12 @@ from __future__ import annotations
 from starlette.routing import Route
 
 from smart_auth import (
+    launch,
     routes_account,
     routes_admin,
+    routes_apps,
+    routes_flow,
+    routes_launch,
     routes_login,
     routes_oauth,
     routes_registration,
@@ -18,7 +22,18 @@ from smart_auth.web import Endpoint, endpoint
 ROUTES: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/authorize", routes_oauth.authorize_),
     ("POST", "/authorize", routes_oauth.authorize_),
-    ("GET", "/continue", routes_oauth.continue_),
+    ("GET", "/continue", routes_flow.continue_),
+    ("GET", "/patient", routes_flow.patient_page),
+    ("POST", "/patient", routes_flow.patient),
+    ("GET", "/encounter", routes_flow.encounter_page),
+    ("POST", "/encounter", routes_flow.encounter),
+    ("GET", "/consent", routes_flow.consent_page),
+    ("POST", "/consent", routes_flow.consent_),
+    ("GET", "/launch", routes_launch.launch_page),
+    ("POST", "/launch", routes_launch.launch_),
+    ("GET", launch.STYLE_PATH.removeprefix("/auth"), routes_launch.style),
+    ("GET", "/apps", routes_apps.apps_page),
+    ("POST", "/apps", routes_apps.end_app),
     ("POST", "/token", routes_oauth.token),
     ("POST", "/revoke", routes_oauth.revoke),
     ("GET", "/jwks", routes_oauth.jwks),

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from anyio import CapacityLimiter, to_thread
 
@@ -21,15 +21,16 @@ from smart_auth import clients
 from smart_auth.assertion import ClientAuthenticator
 from smart_auth.authenticate import Authenticator
 from smart_auth.database import Database
+from smart_auth.directory import Directory, DirectoryError, Looker, principal_of
 from smart_auth.errors import InvalidTokenError
 from smart_auth.events import OnEvent, Outcome, ignore
 from smart_auth.grants import Grants
-from smart_auth.interaction import Principal
+from smart_auth.interaction import Principal, Role
 from smart_auth.jwks_fetch import KeySets
 from smart_auth.keys import Keys
 from smart_auth.models import Client, User
 from smart_auth.revocations import Feed
-from smart_auth.session import LOGIN_COOKIE, VIEWER_COOKIE, Sessions
+from smart_auth.session import LOGIN_COOKIE, VIEWER_COOKIE, Session, Sessions
 from smart_auth.settings import SMARTAuthSettings
 from smart_auth.store import Redis, Store, connect
 from smart_auth.throttle import Throttle
@@ -56,6 +57,7 @@ class SMARTAuth:
     ) -> None:
         self.settings = settings
         self._on_event = on_event
+        self.directory: Directory | None = None  # the facade's search and read, once it has a client of HAPI
         self._owns_redis = redis is None
         self._redis = redis or connect(settings.redis_url.get_secret_value())
         self._database_threads = CapacityLimiter(DATABASE_THREADS)
@@ -124,6 +126,12 @@ class SMARTAuth:
         """An active client."""
         client: Client | None = await self.in_thread(clients.get, self.database, client_id)
         return client
+
+    def looker(self, session: Session, address: str | None) -> Looker:
+        """Looks patients and visits up in the name of this person."""
+        if self.directory is None:
+            raise DirectoryError
+        return Looker(self.directory, principal_of(session, cast(Role, session.role)), address)
 
     async def record(
         self,

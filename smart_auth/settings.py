@@ -28,6 +28,7 @@ class SMARTAuthSettings(BaseSettings):
     refresh_absolute_s: int = Field(30 * 86400, description="A family of refresh tokens ends after so long")
     session_s: int = Field(8 * 3600, description="A login in the browser ends after so long")
     request_s: int = Field(600, description="Time to log in after an app asked for access")
+    launch_s: int = Field(300, description="Time to open an app that was launched from here")
     invitation_s: int = Field(3 * 86400, description="Lifetime of an invitation or reset link")
     setup_code_s: int = Field(86400, description="Lifetime of the set-up code of the first administrator")
     revocation_poll_s: float = Field(0.5, description="How often each process reads the revocations")

@@ -45,6 +45,11 @@ class Store:
         """Keep a value under a given secret."""
         await self._do(self._redis.set(_key(kind, secret), json.dumps(value), ex=max(1, lifetime_s)))
 
+    async def replace(self, kind: str, secret: str, value: Mapping[str, Any]) -> bool:
+        """Change a value that is still there, within its lifetime; False when it is gone."""
+        key = _key(kind, secret)
+        return bool(await self._do(self._redis.set(key, json.dumps(value), xx=True, keepttl=True)))
+
     async def get(self, kind: str, secret: str) -> dict[str, Any] | None:
         """Look a value up."""
         return _read(await self._do(self._redis.get(_key(kind, secret))))

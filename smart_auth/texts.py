@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from smart_auth.texts_account import ACCOUNT
+from smart_auth.texts_apps import APPS
 
 _SHARED: Mapping[str, Mapping[str, str]] = {
     "en": {
@@ -72,7 +73,9 @@ _SHARED: Mapping[str, Mapping[str, str]] = {
 }
 
 # A page with many sentences keeps them in a file of its own.
-TEXTS: Mapping[str, Mapping[str, str]] = {lang: {**_SHARED[lang], **ACCOUNT[lang]} for lang in _SHARED}
+TEXTS: Mapping[str, Mapping[str, str]] = {
+    lang: {**_SHARED[lang], **ACCOUNT[lang], **APPS[lang]} for lang in _SHARED
+}
 
 # What `RuleError` says, for Korean readers of a page; the English sentence is the key.
 RULES_KO: Mapping[str, str] = {

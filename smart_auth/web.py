@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from smart_auth import pages
 from smart_auth.errors import OAuthError, PageError, RuleError, SMARTAuthError
@@ -126,6 +126,11 @@ def address(auth: SMARTAuth, request: Request) -> str | None:
     """The caller's network address as the proxy names it."""
     named = request.headers.get(auth.settings.address_header)
     return named or (request.client.host if request.client else None)
+
+
+def redirect(target: str) -> Response:
+    """Go on with GET; neither answer nor address is told to anybody else."""
+    return RedirectResponse(target, 303, headers={**NO_STORE, "Referrer-Policy": "no-referrer"})
 
 
 def is_own_origin(auth: SMARTAuth, request: Request) -> bool:

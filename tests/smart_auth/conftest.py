@@ -14,6 +14,7 @@ from starlette.routing import Mount
 from smart_auth import clients, passwords, routes
 from smart_auth.service import SMARTAuth
 from tests.smart_auth.flow import REDIRECT, SCOPE, Recorder, new_browser, settings_for
+from tests.smart_auth.hospital import Hospital, encounter, patient
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -45,11 +46,29 @@ def recorder() -> Recorder:
 
 
 @pytest.fixture
-async def auth(tmp_path: Path, keys_dir: Path, redis: Redis, recorder: Recorder) -> AsyncIterator[SMARTAuth]:
+def hospital() -> Hospital:
+    """Two patients with a visit each."""
+    hospital = Hospital()
+    hospital.add(
+        patient("p1", "홍길동", "M-1", "1971-02-03"),
+        patient("p2", "Demo Second", "M-2"),
+        patient("own", "Demo Own", "M-3"),
+        encounter("e1", "p1"),
+        encounter("e2", "p2"),
+        encounter("e3", "own"),
+    )
+    return hospital
+
+
+@pytest.fixture
+async def auth(
+    tmp_path: Path, keys_dir: Path, redis: Redis, recorder: Recorder, hospital: Hospital
+) -> AsyncIterator[SMARTAuth]:
     """A started server with one public, trusted client named `demo-app`."""
     await redis.flushdb()
     settings = settings_for(tmp_path, "unix:///unused", keys_dir=keys_dir)
     service = SMARTAuth(settings, redis=redis, on_event=recorder)
+    service.directory = hospital
     await service.start()
     clients.register(
         service.database,

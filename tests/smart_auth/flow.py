@@ -3,14 +3,15 @@
 import base64
 import hashlib
 import hmac
+import html
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 from starlette.applications import Starlette
@@ -106,6 +107,16 @@ class Flow:
     browser: httpx.AsyncClient
     client_id: str = "demo-app"
     verifier: str = field(default_factory=lambda: secrets.token_urlsafe(48))
+    patient: str = ""
+    """Id to choose where a patient is asked for."""
+    encounter: str = ""
+    """Id to choose where a visit is asked for; none: go on without."""
+    off: tuple[str, ...] = ()
+    """Form values to switch off on the consent page."""
+    only: tuple[str, ...] = ()
+    """Categories to narrow to on the consent page."""
+    pages: list[str] = field(default_factory=list)
+    """The pages that the walk has seen."""
     parameters: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -129,7 +140,7 @@ class Flow:
     async def answer(self, username: str, password: str = PASSWORD) -> dict[str, str]:
         """Walk until the app is called back; its query."""
         page = await self.authorize()
-        for _ in range(8):
+        for _ in range(20):
             if page.has_redirect_location:
                 target = page.headers["location"]
                 if target.startswith(self.parameters["redirect_uri"]):
@@ -137,6 +148,16 @@ class Flow:
                 page = await self.browser.get(target)
                 continue
             assert page.status_code == 200, page.text
+            if (step := step_of(page)) is not None:
+                self.pages.append(step)
+                form = form_of(page, self.off) + [("only", value) for value in self.only]
+                form += {
+                    "patient": [("patient", self.patient)],
+                    "encounter": [("encounter", self.encounter) if self.encounter else ("none", "1")],
+                    "consent": [("allow", "1")],
+                }[step]
+                page = await send(self.browser, step, form)
+                continue
             request_id = re.search(r'name="request" value="([^"]*)"', page.text)
             form = {
                 "csrf": csrf_of(page),
@@ -170,6 +191,30 @@ class Flow:
         """A refresh."""
         form = {"grant_type": "refresh_token", "refresh_token": token, "client_id": self.client_id}
         return await self.browser.post("/auth/token", data=form | changes)
+
+
+def step_of(page: httpx.Response) -> str | None:
+    """Which page of the code flow this is: patient, encounter or consent."""
+    match = re.search(r'action="/auth/(patient|encounter|consent)"', page.text)
+    return match[1] if match else None
+
+
+def form_of(page: httpx.Response, off: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """The hidden values of a page and every switch that is on, without those to be switched off."""
+    hidden = re.findall(r'type="hidden" name="(csrf|request)" value="([^"]*)"', page.text)
+    switches = re.findall(r'name="scope" value="([^"]*)" checked', page.text)
+    on = [("scope", html.unescape(value)) for value in switches]
+    return [*dict(hidden).items(), *(pair for pair in on if pair[1] not in off)]
+
+
+async def send(
+    browser: httpx.AsyncClient, step: str, form: Sequence[tuple[str, str]], origin: str | None = ORIGIN
+) -> httpx.Response:
+    """Send a form of a page, from our own site unless said otherwise."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    if origin is not None:
+        headers["Origin"] = origin
+    return await browser.post(f"/auth/{step}", content=urlencode(form), headers=headers)
 
 
 def bearer(token: dict[str, Any]) -> dict[str, str]:

@@ -19,7 +19,13 @@ def test_every_declared_endpoint_has_a_route(tmp_path: Path) -> None:
 
 def test_what_does_not_work_yet_is_not_declared(tmp_path: Path) -> None:
     body = discovery.smart_configuration(settings_for(tmp_path, "unix:///unused"))
-    for capability in ("launch-ehr", "context-standalone-patient", "context-ehr-patient"):
-        assert capability not in body["capabilities"]
     assert "introspection_endpoint" not in body
     assert "registration_endpoint" not in body
+
+
+def test_launch_and_its_context_are_declared(tmp_path: Path) -> None:
+    body = discovery.smart_configuration(settings_for(tmp_path, "unix:///unused"))
+    launches = {"launch-ehr", "launch-standalone", "context-banner", "context-style"}
+    pickers = {f"context-{way}-{what}" for way in ("ehr", "standalone") for what in ("patient", "encounter")}
+    assert launches | pickers <= set(body["capabilities"])
+    assert {"launch", "launch/patient", "launch/encounter"} <= set(body["scopes_supported"])

@@ -1,0 +1,497 @@
+"""Consent, patient picker and encounter picker through their pages, and the ways around them."""
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from smart_auth import clients
+from smart_auth.errors import InvalidTokenError
+from smart_auth.service import SMARTAuth
+from tests.smart_auth.flow import (
+    REDIRECT,
+    Flow,
+    Recorder,
+    form_of,
+    log_in,
+    new_browser,
+    new_user,
+    send,
+    step_of,
+)
+from tests.smart_auth.hospital import Hospital, encounter, patient
+
+pytestmark = pytest.mark.server
+
+SCOPE = (
+    "openid fhirUser offline_access launch launch/patient launch/encounter "
+    "patient/*.rs user/Patient.rs user/Observation.crus user/Condition.rs"
+)
+ASKED = "openid offline_access user/Patient.rs user/Observation.rs"
+
+
+@pytest.fixture
+def stranger(auth: SMARTAuth) -> str:
+    """An app that is not the hospital's own."""
+    clients.register(
+        auth.database, "stranger", kind="public", name="Stranger", scope=SCOPE, redirect_uris=[REDIRECT]
+    )
+    auth.feed.refresh()
+    return "stranger"
+
+
+def flow_of(browser: httpx.AsyncClient, scope: str = ASKED, **more: Any) -> Flow:
+    parameters = {"scope": scope, **more.pop("parameters", {})}
+    return Flow(browser, "stranger", parameters=parameters, **more)
+
+
+async def page_of(browser: httpx.AsyncClient, flow: Flow) -> httpx.Response:
+    """The first page that a signed-in person sees."""
+    answer = await flow.authorize()
+    while answer.has_redirect_location and not answer.headers["location"].startswith(REDIRECT):
+        answer = await browser.get(answer.headers["location"])
+    return answer
+
+
+async def test_an_app_that_is_not_the_hospitals_own_asks_the_person(
+    auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str, recorder: Recorder
+) -> None:
+    user = new_user(auth, "demo-doctor", "doctor")
+    flow = flow_of(browser)
+    token = await flow.tokens("demo-doctor")
+    assert flow.pages == ["consent"]
+    assert token["scope"] == ASKED
+    assert ("consent", user, "stranger", "success", "192.0.2.1") in recorder.events
+
+
+async def test_the_page_names_app_person_context_and_every_scope(
+    auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    await log_in(browser, "demo-doctor")
+    flow = flow_of(browser, "openid launch/patient patient/Observation.rs user/Condition.rs")
+    page = await page_of(browser, flow)
+    page = await send(browser, "patient", [*form_of(page), ("patient", "p1")])
+    page = await browser.get(page.headers["location"])
+    for text in ("Stranger", "demo-doctor (Doctor)", "홍길동", "1971-02-03", "M-1", REDIRECT):
+        assert text in page.text
+    assert "Measurements and findings" in page.text
+    assert "Know who you are" in page.text
+    assert "laboratory results" in page.text
+    korean = await browser.get(page.url, headers={"Accept-Language": "ko"})
+    for text in (
+        "접근을 허용하시겠습니까?",
+        "검사 결과 및 측정값",
+        "보기",
+        "검사실 결과",
+        "demo-doctor (의사)",
+    ):
+        assert text in korean.text
+
+
+async def test_each_scope_can_be_switched_off(
+    auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    token = await flow_of(browser, off=("user/Patient.rs", "offline_access")).tokens("demo-doctor")
+    assert token["scope"] == "openid user/Observation.rs"
+    assert "refresh_token" not in token
+    principal = auth.verifier.verify(token["access_token"])
+    assert str(principal.scopes) == "openid user/Observation.rs"
+
+
+async def test_looking_and_changing_are_switched_apart(
+    auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    token = await flow_of(browser, "openid user/Observation.crus", off=("user/Observation.cu",)).tokens(
+        "demo-doctor"
+    )
+    assert token["scope"] == "openid user/Observation.rs"
+
+
+async def test_observations_can_be_narrowed_to_categories(
+    auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    system = "http://terminology.hl7.org/CodeSystem/observation-category"
+    flow = flow_of(browser, only=(f"user/Observation|{system}|laboratory",))
+    token = await flow.tokens("demo-doctor")
+    assert f"user/Observation.rs?category={system}|laboratory" in token["scope"].split()
+    assert "user/Observation.rs" not in token["scope"].split()
+
+
+async def test_what_was_not_offered_cannot_be_allowed(
+    auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    await log_in(browser, "demo-doctor")
+    flow = flow_of(browser)
+    page = await page_of(browser, flow)
+    more = [("scope", "user/*.cruds"), ("scope", "user/Condition.rs"), ("scope", "launch/patient")]
+    page = await send(browser, "consent", [*form_of(page), *more, ("allow", "1")])
+    page = await browser.get(page.headers["location"]) if "/auth/" in page.headers["location"] else page
+    code = re.search(r"code=([^&]+)", page.headers["location"])
+    assert code
+    assert (await flow.redeem(code[1])).json()["scope"] == ASKED
+
+
+@pytest.mark.parametrize("button", [("deny", "1"), ("allow", "1")])
+async def test_saying_no_or_leaving_nothing_on_is_access_denied(
+    auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str, recorder: Recorder, button: tuple[str, str]
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    await log_in(browser, "demo-doctor")
+    page = await page_of(browser, flow_of(browser))
+    form = form_of(page) if button[0] == "deny" else [p for p in form_of(page) if p[0] != "scope"]
+    answer = await send(browser, "consent", [*form, button])
+    assert answer.headers["location"].startswith(f"{REDIRECT}?error=access_denied")
+    assert "state=a-state" in answer.headers["location"]
+    assert ("consent", "failure") in recorder.kinds()
+    # The request is over: the page cannot be sent again with another answer.
+    again = await send(browser, "consent", [*form_of(page), ("allow", "1")])
+    assert again.status_code == 400
+
+
+async def test_the_answer_is_remembered_until_more_is_asked_or_consent_is_wanted_again(
+    auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    await flow_of(browser, off=("user/Patient.rs",)).tokens("demo-doctor")
+    again = flow_of(browser)
+    token = await again.tokens("demo-doctor")
+    assert again.pages == []
+    # Nor does what was switched off come back.
+    assert "user/Patient.rs" not in token["scope"]
+    more = flow_of(browser, f"{ASKED} user/Condition.rs")
+    await more.tokens("demo-doctor")
+    assert more.pages == ["consent"]
+    wanted = flow_of(browser, parameters={"prompt": "consent"})
+    await wanted.tokens("demo-doctor")
+    assert wanted.pages == ["consent"]
+    less = flow_of(browser, "openid user/Condition.rs")
+    await less.tokens("demo-doctor")
+    assert less.pages == []
+
+
+async def test_another_person_is_asked_for_themselves(
+    auth: SMARTAuth, app: Starlette, browser: httpx.AsyncClient, stranger: str
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    new_user(auth, "demo-nurse", "nurse")
+    await flow_of(browser).tokens("demo-doctor")
+    async with new_browser(app) as other:
+        flow = flow_of(other)
+        await flow.tokens("demo-nurse")
+        assert flow.pages == ["consent"]
+
+
+async def test_prompt_none_shows_no_page(auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    await log_in(browser, "demo-doctor")
+    page = await flow_of(browser, parameters={"prompt": "none"}).authorize()
+    assert "error=consent_required" in page.headers["location"]
+    scope = "openid launch/patient user/Patient.rs"
+    page = await flow_of(browser, scope, parameters={"prompt": "none"}).authorize()
+    assert "error=interaction_required" in page.headers["location"]
+    await flow_of(browser).tokens("demo-doctor")
+    page = await flow_of(browser, parameters={"prompt": "none"}).authorize()
+    assert "code=" in page.headers["location"]
+    page = await flow_of(browser, parameters={"prompt": "none login"}).authorize()
+    assert "error=invalid_request" in page.headers["location"]
+
+
+async def test_consent_from_another_site_or_another_login_counts_for_nothing(
+    auth: SMARTAuth, app: Starlette, browser: httpx.AsyncClient, stranger: str
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    new_user(auth, "demo-nurse", "nurse")
+    await log_in(browser, "demo-doctor")
+    form = [*form_of(await page_of(browser, flow_of(browser))), ("allow", "1")]
+    assert (await send(browser, "consent", form, origin="https://evil.example")).status_code == 403
+    forged = [("csrf", "x") if pair[0] == "csrf" else pair for pair in form]
+    assert (await send(browser, "consent", forged)).status_code == 403
+    assert (await send(browser, "consent", [p for p in form if p[0] != "csrf"])).status_code == 403
+    async with new_browser(app) as nobody:
+        answer = await send(nobody, "consent", form)
+        assert answer.headers["location"].startswith("/auth/login")
+    async with new_browser(app) as other:
+        # The value of an attacker's own login does not fit another's.
+        await log_in(other, "demo-nurse")
+        assert (await send(other, "consent", form)).status_code == 403
+        theirs = form_of(await page_of(other, flow_of(other)))
+        swapped = [*(p for p in theirs if p[0] == "csrf"), *(p for p in form if p[0] != "csrf")]
+        assert (await send(browser, "consent", swapped)).status_code == 403
+    assert (await page_of(browser, flow_of(browser))).status_code == 200  # still asked
+
+
+async def test_pages_cannot_be_framed_and_lead_to_the_app_only(
+    auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    await log_in(browser, "demo-doctor")
+    pages = [
+        await page_of(browser, flow_of(browser)),
+        await page_of(browser, flow_of(browser, "openid launch/patient user/Patient.rs")),
+        await browser.get("/auth/launch"),
+        await browser.get("/auth/apps"),
+    ]
+    for page in pages:
+        policy = page.headers["content-security-policy"]
+        assert page.status_code == 200
+        assert "frame-ancestors 'none'" in policy
+        assert page.headers["x-frame-options"] == "DENY"
+        assert "script-src" not in policy
+        assert "default-src 'none'" in policy
+        assert page.headers["cache-control"] == "no-store"
+    for page in pages[:2]:
+        assert "form-action 'self' http://127.0.0.1:9999;" in page.headers["content-security-policy"]
+
+
+async def test_staff_search_and_choose_a_patient(
+    auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str, hospital: Hospital
+) -> None:
+    new_user(auth, "demo-nurse", "nurse")
+    await log_in(browser, "demo-nurse")
+    page = await page_of(browser, flow_of(browser, "openid launch/patient patient/Observation.rs"))
+    assert step_of(page) == "patient"
+    assert "홍길동" not in page.text  # nothing is listed before somebody searches
+    for field, value, found in (
+        ("name", "홍길동", "홍길동"),
+        ("name", "demo sec", "Demo Second"),
+        ("mrn", "M-1", "홍길동"),
+        ("birthdate", "1971-02-03", "홍길동"),
+    ):
+        page = await send(browser, "patient", [*form_of(page), (field, value)])
+        assert found in page.text
+        assert page.text.count('name="patient"') == 1
+    assert "female · 1971-02-03 · MRN M-1" in page.text
+    page = await send(browser, "patient", [*form_of(page), ("name", "홍길동"), ("birthdate", "1999-01-01")])
+    assert "No patient found" in page.text
+
+
+async def test_a_korean_name_is_found_when_the_store_keeps_its_parts(
+    auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str, hospital: Hospital
+) -> None:
+    apart = patient("p9", "", "M-9")
+    apart["name"] = [{"family": "김", "given": ["하늘"]}]
+    hospital.add(apart)
+    new_user(auth, "demo-nurse", "nurse")
+    await log_in(browser, "demo-nurse")
+    page = await page_of(browser, flow_of(browser, "openid launch/patient patient/Observation.rs"))
+    page = await send(browser, "patient", [*form_of(page), ("name", "김하늘")])
+    assert "김하늘" in page.text
+    assert "M-9" in page.text
+
+
+async def test_a_long_list_has_pages(
+    auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str, hospital: Hospital
+) -> None:
+    hospital.add(*(patient(f"many{i}", f"Demo Many{i:02}", f"X-{i}") for i in range(45)))
+    new_user(auth, "demo-nurse", "nurse")
+    await log_in(browser, "demo-nurse")
+    page = await page_of(browser, flow_of(browser, "openid launch/patient patient/Observation.rs"))
+    seen: set[str] = set()
+    offset = "0"
+    for expected in (20, 20, 5):
+        page = await send(browser, "patient", [*form_of(page), ("name", "Demo"), ("offset", offset)])
+        shown = set(re.findall(r"MRN (X-\d+)", page.text))
+        seen |= shown
+        assert len(re.findall(r'name="patient"', page.text)) == expected + (2 if expected == 5 else 0)
+        offsets = re.findall(r'name="offset" value="(\d+)">More', page.text)
+        offset = offsets[0] if offsets else ""
+    assert len(seen) == 45
+    assert not offset
+
+
+async def test_a_patient_that_may_not_be_seen_cannot_be_chosen(
+    auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str, hospital: Hospital
+) -> None:
+    hospital.shared = frozenset({"p2"})
+    new_user(auth, "demo-partner", "external")
+    await log_in(browser, "demo-partner")
+    flow = flow_of(browser, "openid launch/patient patient/Patient.rs")
+    page = await page_of(browser, flow)
+    found = await send(browser, "patient", [*form_of(page), ("mrn", "M-1")])
+    assert "No patient found" in found.text
+    for refused in ("p1", "missing", "../p2", "p1/_history/1"):
+        page = await send(browser, "patient", [*form_of(page), ("patient", refused)])
+        assert step_of(page) == "patient"
+    flow = flow_of(browser, "openid launch/patient patient/Patient.rs", patient="p2")
+    assert (await flow.tokens("demo-partner"))["patient"] == "p2"
+
+
+async def test_a_patient_needs_no_picker_for_themselves(
+    auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str
+) -> None:
+    new_user(auth, "demo-patient", "patient")
+    flow = flow_of(browser, "openid launch/patient patient/Observation.rs")
+    token = await flow.tokens("demo-patient")
+    assert flow.pages == ["consent"]
+    assert token["patient"] == "own"
+
+
+async def test_a_visit_of_the_chosen_patient_is_chosen(
+    auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    scope = "openid launch/patient launch/encounter patient/Observation.rs"
+    flow = flow_of(browser, scope, patient="p1", encounter="e1")
+    token = await flow.tokens("demo-doctor")
+    assert flow.pages == ["patient", "encounter", "consent"]
+    assert (token["patient"], token["encounter"]) == ("p1", "e1")
+    assert token["scope"] == scope
+
+
+async def test_a_visit_of_another_patient_cannot_be_chosen(
+    auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    await log_in(browser, "demo-doctor")
+    page = await page_of(browser, flow_of(browser, "openid launch/encounter patient/Observation.rs"))
+    page = await send(browser, "patient", [*form_of(page), ("patient", "p1")])
+    page = await browser.get(page.headers["location"])
+    assert step_of(page) == "encounter"
+    assert "ambulatory" in page.text
+    page = await send(browser, "encounter", [*form_of(page), ("encounter", "e2")])
+    assert step_of(page) == "encounter"
+
+
+async def test_without_a_visit_the_scope_says_so(
+    auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str, hospital: Hospital
+) -> None:
+    hospital.add(encounter("e9", "p2"))
+    new_user(auth, "demo-doctor", "doctor")
+    flow = flow_of(browser, "openid launch/encounter patient/Observation.rs", patient="p1")
+    token = await flow.tokens("demo-doctor")
+    assert "encounter" not in token
+    assert token["scope"] == "openid patient/Observation.rs"
+
+
+async def test_cancelling_a_picker_is_access_denied(
+    auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    await log_in(browser, "demo-doctor")
+    page = await page_of(browser, flow_of(browser, "openid launch/patient patient/Observation.rs"))
+    answer = await send(browser, "patient", [*form_of(page), ("cancel", "1")])
+    assert "error=access_denied" in answer.headers["location"]
+
+
+async def test_a_step_cannot_be_skipped_by_its_address(
+    auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    await log_in(browser, "demo-doctor")
+    scope = "openid launch/encounter patient/Observation.rs"
+    page = await page_of(browser, flow_of(browser, scope))
+    form = form_of(page)
+    request_id = dict(form)["request"]
+    for path in ("continue", "consent", "encounter"):
+        answer = await browser.get(f"/auth/{path}", params={"request": request_id})
+        assert answer.headers["location"] == f"/auth/patient?request={request_id}"
+    for step, value in (
+        ("consent", [("scope", "patient/Observation.rs"), ("scope", "openid"), ("allow", "1")]),
+        ("encounter", [("encounter", "e1")]),
+        ("encounter", [("none", "1")]),
+    ):
+        answer = await send(browser, step, [*form, *value])
+        assert answer.headers["location"] == f"/auth/patient?request={request_id}"
+    answer = await send(browser, "patient", [*form, ("patient", "p1")])
+    assert answer.headers["location"] == f"/auth/encounter?request={request_id}"
+    # The same form once more does no harm: it is the visit's turn.
+    answer = await send(browser, "patient", [*form, ("patient", "p2")])
+    assert answer.headers["location"] == f"/auth/encounter?request={request_id}"
+
+
+async def test_what_one_person_chose_is_not_there_for_the_next(
+    auth: SMARTAuth, app: Starlette, browser: httpx.AsyncClient, stranger: str
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    new_user(auth, "demo-nurse", "nurse")
+    await log_in(browser, "demo-doctor")
+    page = await page_of(browser, flow_of(browser, "openid launch/patient patient/Observation.rs"))
+    form = form_of(page)
+    answer = await send(browser, "patient", [*form, ("patient", "p1")])
+    assert "/auth/consent" in answer.headers["location"]
+    async with new_browser(app) as other:
+        await log_in(other, "demo-nurse")
+        answer = await other.get("/auth/continue", params={"request": dict(form)["request"]})
+        assert "/auth/patient" in answer.headers["location"]
+
+
+async def test_a_refresh_never_brings_back_what_the_person_or_the_registration_took(
+    auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    flow = flow_of(browser, off=("user/Patient.rs",))
+    token = await flow.tokens("demo-doctor")
+    grown = await flow.refresh(token["refresh_token"], scope="user/Patient.rs")
+    assert grown.json()["error"] == "invalid_scope"
+    token = (await flow.refresh(token["refresh_token"])).json()
+    assert "user/Patient.rs" not in token["scope"]
+    # Later the person switches more off: the older grant follows.
+    await flow_of(
+        browser, off=("user/Patient.rs", "user/Observation.rs", "offline_access"),
+        parameters={"prompt": "consent"},
+    ).answer("demo-doctor")  # fmt: skip
+    answer = await flow.refresh(token["refresh_token"])
+    assert "user/Observation.rs" not in answer.json().get("scope", "")
+
+
+async def test_a_code_dies_with_the_consent(
+    auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    flow = flow_of(browser)
+    answer = await flow.answer("demo-doctor")
+    page = await browser.get("/auth/apps")
+    await send(browser, "apps", [*form_of(page), ("client_id", "stranger")])
+    assert (await flow.redeem(answer["code"])).json()["error"] == "invalid_grant"
+
+
+async def test_ending_an_apps_access_ends_tokens_and_the_remembered_answer(
+    auth: SMARTAuth, browser: httpx.AsyncClient, stranger: str, recorder: Recorder
+) -> None:
+    user = new_user(auth, "demo-doctor", "doctor")
+    flow = flow_of(browser)
+    token = await flow.tokens("demo-doctor")
+    page = await browser.get("/auth/apps")
+    assert "Stranger" in page.text
+    assert "Measurements and findings: view" in page.text
+    assert (await send(browser, "apps", [("csrf", "x"), ("client_id", "stranger")])).status_code == 403
+    assert (
+        await send(
+            browser, "apps", [*form_of(page), ("client_id", "stranger")], origin="https://evil.example"
+        )
+    ).status_code == 403
+    auth.verifier.verify(token["access_token"])
+    page = await send(browser, "apps", [*form_of(page), ("client_id", "stranger")])
+    assert "The access has ended." in page.text
+    assert "Stranger" not in page.text
+    auth.feed.refresh()
+    with pytest.raises(InvalidTokenError):
+        auth.verifier.verify(token["access_token"])
+    assert (await flow.refresh(token["refresh_token"])).json()["error"] == "invalid_grant"
+    assert ("access-ended", user, "stranger", "success", "192.0.2.1") in recorder.events
+    again = flow_of(browser)
+    await again.tokens("demo-doctor")
+    assert again.pages == ["consent"]
+
+
+async def test_the_list_is_of_ones_own_apps(
+    auth: SMARTAuth, app: Starlette, browser: httpx.AsyncClient, stranger: str
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    new_user(auth, "demo-nurse", "nurse")
+    token = await flow_of(browser).tokens("demo-doctor")
+    async with new_browser(app) as other:
+        assert (await other.get("/auth/apps")).headers["location"] == "/auth/login?next=/auth/apps"
+        await log_in(other, "demo-nurse")
+        page = await other.get("/auth/apps")
+        assert "Stranger" not in page.text
+        await send(other, "apps", [*form_of(page), ("client_id", "stranger")])
+    auth.feed.refresh()
+    auth.verifier.verify(token["access_token"])
