@@ -103,6 +103,8 @@ class Arrivals:
             if study is not None:
                 return Identified(study.patient_ref, study.based_on)
             return Quarantine("unknown-study", "The study of this segmentation is not known.")
+        if arrival.inspection.needs_pixels and not arrival.inspection.has_pixels:
+            return Quarantine("no-pixel-data", "An image without pixel data.")
         source = await self._source(arrival)
         try:
             return await self._directory.identify(arrival.inspection.tags, source)

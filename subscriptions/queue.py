@@ -197,6 +197,26 @@ class JobQueue:
             FailedJobRegistry(queue=self._rq(kind.queue)).add(job, ttl=DEAD_TTL_S)
         return True
 
+    def take_over(self, queue: str) -> int:
+        """Start again what workers have died on in a queue; answers how many jobs.
+
+        For work that is known from Redis alone: everything else is found by looking at what is undone.
+
+        :raises QueueUnavailableError: Redis does not answer
+        """
+        with _redis_errors():
+            started = StartedJobRegistry(queue=self._rq(queue)).get_job_and_execution_ids(cleanup=False)
+            popped = cast(list[bytes], self._redis.lrange(f"rq:queue:{queue}:intermediate", 0, -1))
+            taken = 0
+            for job_id in {*(entry[0] for entry in started), *(id_.decode() for id_ in popped)}:
+                job = self._fetch(job_id)
+                kind = JOBS.get(job.func_name.rpartition(".")[2]) if job is not None else None
+                if kind is not None:
+                    arguments = checked_arguments(kind, job.args)
+                    outcome = self._enqueue(kind, arguments, (job.meta or {}).get("request_id"))
+                    taken += outcome is Enqueued.TAKEN_OVER
+            return taken
+
     def _forget(self, kind: JobKind, job_id: str) -> None:
         """Take an abandoned run out of RQ's books, or RQ would call it failed later."""
         self._unregister(kind, job_id)

@@ -6,6 +6,7 @@ empty: nothing may depend on either. So every few seconds, and once over everyth
 - available studies without a proposal -> propose_inference
 - Tasks that wait or whose worker has died -> run_inference; one that failed for good is closed
 - patients, staff, encounters, orders, signed reports that OpenEMR does not have yet -> sync_openemr
+- notifications whose worker has died -> notify
 
 Changes are read by `_lastUpdated` with an overlap: HAPI sets it before the commit, and a naive watermark
 missed 12 to 17 % of the rows; 3 s and de-duplication missed none (measured). The watermark lives in memory
@@ -23,6 +24,7 @@ from typing import Any
 from facade.errors import HAPIError
 from imaging.index import Index
 from subscriptions import tasks
+from subscriptions.catalogue import NOTIFY
 from subscriptions.clients import Clients
 from subscriptions.errors import SubscriptionsError
 from subscriptions.queue import Enqueued
@@ -95,6 +97,7 @@ class Reconciler:
             ("tasks", self._tasks),
             ("studies", self._proposals),
             ("openemr", self._openemr),
+            ("notify", self._notifications),
         ):
             asked += await self._safely(name, look)
         if asked:
@@ -138,6 +141,10 @@ class Reconciler:
         for watch in self._synced:
             asked += await self._follow(watch, "sync_openemr", None, with_type=True)
         return asked
+
+    async def _notifications(self) -> int:
+        """HAPI does not know who was told of what: only Redis knows of a notification whose worker died."""
+        return await asyncio.to_thread(self._clients.queue.take_over, NOTIFY)
 
     async def _follow(
         self,

@@ -372,6 +372,14 @@ async def test_a_document_without_pixels_is_taken(uploads: Clinic) -> None:
     assert answer.status_code == 200, answer.text
 
 
+@pytest.mark.filterwarnings("ignore")
+async def test_a_document_that_ends_early_is_refused(uploads: Clinic) -> None:
+    whole = bundled("reportsi.dcm")
+    answer = await uploads.send("doctor", whole[:-40])
+    assert (answer.status_code, failures(answer)) == (409, [0xC000])
+    assert uploads.left() == []
+
+
 async def test_a_pixels_process_that_is_down_is_503_and_nothing_stays(
     redis: Redis, uploads: Clinic, people: dict[str, str], keys_dir: Path, tmp_path: Path, hapi: Any
 ) -> None:

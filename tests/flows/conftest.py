@@ -8,6 +8,7 @@ from pydicom import Dataset
 
 from inference.training.phantom import write_study
 from tests.flows.pipeline import HOSPITAL, PROGRAMS, Clinic, read_folder
+from tests.flows.queues import Queues
 from tests.servers.stack import Stack
 
 
@@ -28,6 +29,14 @@ def clinic(servers: Stack) -> Iterator[Clinic]:
         )
     yield clinic
     clinic.close()
+
+
+@pytest.fixture
+def queues(clinic: Clinic) -> Iterator[Queues]:
+    """The workers' queues."""
+    queues = Queues(clinic)
+    yield queues
+    queues.close()
 
 
 @pytest.fixture(scope="session")

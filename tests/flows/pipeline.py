@@ -193,6 +193,12 @@ class Clinic:
         assert found is not None
         return found
 
+    def wait_quarantined(self, about: str) -> Resource:
+        """The administrator's Task of what was set aside."""
+        identifier = f"urn:neuronova:quarantine|{about}"
+        (task,) = wait_for(lambda: self.search("Task", identifier=identifier), "the administrator's task", 60)
+        return task
+
     def stored(self, orthanc_id: str) -> bytes | None:
         answer = self._orthanc.get(f"/instances/{orthanc_id}/file")
         return answer.content if answer.status_code == 200 else None
@@ -259,22 +265,19 @@ class Clinic:
         return [row for row in self.index.instances(study.uid) if row.own]
 
     def orders_in_openemr(self, study: Study) -> int:
-        """Rows of OpenEMR for this order, found by our cross-references."""
+        """Orders of this study's patient in OpenEMR."""
+        return self.orders_of(self._number(study))
+
+    def orders_of(self, number: str) -> int:
+        """The same for a patient by number."""
         url = make_url(self.stack.openemr_url)
-        with (
-            pymysql.connect(
-                host=url.host,
-                port=url.port or 0,
-                user=url.username,
-                password=url.password or "",
-                database="openemr",
-            ) as connection,
-            connection.cursor() as cursor,
-        ):
+        where: dict[str, Any] = {"host": url.host, "port": url.port, "database": "openemr"}
+        login: dict[str, Any] = {"user": url.username, "password": url.password}
+        with pymysql.connect(**where, **login) as connection, connection.cursor() as cursor:
             cursor.execute(
                 "SELECT COUNT(*) FROM procedure_order o JOIN patient_data p ON p.pid = o.patient_id"
                 " WHERE p.pubpid = %s",
-                (self._number(study),),
+                (number,),
             )
             row = cursor.fetchone()
         return int(row[0]) if row else 0
@@ -316,14 +319,16 @@ class Clinic:
             if not sign():
                 continue
             for pid in self.children(program):
-                with _standing_still(pid) as stands:
+                with standing_still(pid) as stands:
                     if stands and moment():
                         self.stack.kill(program)
                         return True
         return False
 
 
-class _standing_still:
+class standing_still:
+    """A process is stopped for the time of the block; the value says whether it was there to stop."""
+
     def __init__(self, pid: int) -> None:
         self._pid = pid
 

@@ -2,6 +2,7 @@
 trail.
 """
 
+import io
 import json
 import subprocess
 import uuid
@@ -9,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 
 from facade.audit.spool import decode
-from tests.flows.pipeline import HOSPITAL, Clinic
+from tests.flows.pipeline import HOSPITAL, Clinic, file_of
 from tests.servers.stack import wait_for
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300, func_only=True)]
@@ -29,16 +30,7 @@ def test_a_registered_modality_may_store_and_is_in_the_trail(
         files[-1].write_bytes(data)
     assert _store(clinic, title, files) != 0, "a stranger may not store"
 
-    (hospital, *_) = clinic.search("Organization", identifier=HOSPITAL)
-    device = clinic.create(
-        {
-            "resourceType": "Device",
-            "status": "active",
-            "identifier": [{"system": "urn:neuronova:ae-title", "value": title}],
-            "owner": {"reference": f"Organization/{hospital['id']}"},
-            "url": "dicom://127.0.0.1:11112",
-        }
-    )
+    device = _register(clinic, title)
     wait_for(lambda: _store(clinic, title, files) == 0, "the modality to be accepted")
     clinic.wait_available(study)
     clinic.assert_images_whole(study)
@@ -47,6 +39,37 @@ def test_a_registered_modality_may_store_and_is_in_the_trail(
     assert f"Device/{device['id']}" in text
     assert "127.0.0.1" in text
     assert "Demo" not in text
+
+
+def test_an_image_without_pixels_is_quarantined(
+    clinic: Clinic, single_series: list[Dataset], tmp_path: Path
+) -> None:
+    title = f"MR{uuid.uuid4().hex[:8].upper()}"
+    study = clinic.study(single_series[:1])
+    dataset = dcmread(io.BytesIO(study.files[0]))
+    del dataset.PixelData
+    path = tmp_path / "empty.dcm"
+    path.write_bytes(file_of(dataset))
+    _register(clinic, title)
+    wait_for(lambda: _store(clinic, title, [path]) == 0, "the modality to be accepted")
+    task = clinic.wait_quarantined(study.uid)
+    assert [coding["code"] for coding in task["statusReason"]["coding"]] == ["no-pixel-data"]
+    assert clinic.imaging_studies(study) == []
+    assert clinic.index.study(study.uid) is None
+
+
+def _register(clinic: Clinic, title: str) -> dict[str, Any]:
+    """A Device of the hospital that may send from this machine."""
+    (hospital, *_) = clinic.search("Organization", identifier=HOSPITAL)
+    return clinic.create(
+        {
+            "resourceType": "Device",
+            "status": "active",
+            "identifier": [{"system": "urn:neuronova:ae-title", "value": title}],
+            "owner": {"reference": f"Organization/{hospital['id']}"},
+            "url": "dicom://127.0.0.1:11112",
+        }
+    )
 
 
 def _store(clinic: Clinic, title: str, files: list[Path]) -> int:

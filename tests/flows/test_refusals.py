@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
@@ -20,8 +19,6 @@ from tests.flows.pipeline import Clinic, Study, clinic_settings, file_of, imagin
 from tests.servers.stack import wait_for
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300, func_only=True)]
-
-QUARANTINE = "urn:neuronova:quarantine"
 
 
 def _changed(study: Study, change: Callable[[Dataset], None]) -> list[bytes]:
@@ -55,7 +52,7 @@ def test_a_study_of_an_unknown_or_contradicting_patient_is_quarantined(
     study = clinic.study(single_series[:3])
     files = _changed(study, change)
     clinic.send(files)
-    task = _quarantine_task(clinic, study)
+    task = clinic.wait_quarantined(study.uid)
     assert task["status"] == "requested"
     assert [coding["code"] for coding in task["statusReason"]["coding"]] == [code]
     assert "시험" not in str(task)
@@ -77,7 +74,7 @@ def test_an_accession_of_another_patient_means_quarantine(
         dataset.AccessionNumber = others
 
     clinic.send(_changed(study, with_others_accession))
-    task = _quarantine_task(clinic, study)
+    task = clinic.wait_quarantined(study.uid)
     assert task["statusReason"]["coding"][0]["code"] == "other-patients-order"
     assert clinic.imaging_studies(study) == []
 
@@ -95,7 +92,7 @@ def test_a_study_known_under_another_patient_is_quarantined(
         dataset.PatientName = f"Demo^Patient{number}"
 
     clinic.send(_changed(study, of_another))
-    task = _quarantine_task(clinic, study)
+    task = clinic.wait_quarantined(study.uid)
     assert task["statusReason"]["coding"][0]["code"] == "uid-conflict"
     (resource,) = clinic.imaging_studies(study)
     assert resource["subject"] == {"reference": f"Patient/{study.patient_id}"}
@@ -149,14 +146,6 @@ def _series(datasets: Sequence[Dataset]) -> dict[str, list[Dataset]]:
     for dataset in datasets:
         found.setdefault(str(dataset.SeriesInstanceUID), []).append(dataset)
     return found
-
-
-def _quarantine_task(clinic: Clinic, study: Study) -> dict[str, Any]:
-    def found() -> list[dict[str, Any]]:
-        return clinic.search("Task", identifier=f"{QUARANTINE}|{study.uid}")
-
-    (task,) = wait_for(found, "the administrator's task", 60)
-    return task
 
 
 async def test_a_bundle_with_a_wrong_contract_rejects_the_study_with_the_reason(

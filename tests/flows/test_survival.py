@@ -9,11 +9,11 @@ import json
 from pathlib import Path
 
 import pytest
-import redis
 from pydicom import Dataset
 
 from subscriptions.names import NOTIFICATION_CHANNEL
 from tests.flows.pipeline import Clinic
+from tests.flows.queues import Queues
 from tests.servers.stack import wait_for
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300, func_only=True)]
@@ -109,31 +109,35 @@ def test_the_receiver_killed_and_down_while_a_study_becomes_available(
     clinic.assert_images_whole(study)
 
 
-def test_an_openemr_worker_killed_in_the_middle_of_an_order(
-    clinic: Clinic, single_series: list[Dataset]
-) -> None:
-    study = clinic.study(single_series)
-    clinic.kill_at("worker-openemr", lambda: clinic.children("worker-openemr"))
-    wait_for(lambda: clinic.orders_in_openemr(study) == 1, "the order to be in OpenEMR", 60)
+def test_an_openemr_worker_killed_in_the_middle_of_an_order(clinic: Clinic, queues: Queues) -> None:
+    numbers: list[str] = []
+
+    def order() -> str:
+        _, order_id, number = clinic.order()
+        numbers.append(number)
+        return order_id
+
+    order_id = queues.kill_in_job("worker-openemr", "openemr", order)
+    wait_for(lambda: queues.is_done("sync_openemr", "ServiceRequest", order_id, "1"), "the job to end", 60)
+    assert clinic.orders_of(numbers[0]) == 1
 
 
-def test_a_notify_worker_killed_and_the_next_one_tells_of_the_change(clinic: Clinic) -> None:
+def test_a_notify_worker_killed_in_the_middle_of_its_job(clinic: Clinic, queues: Queues) -> None:
     patient_id, _, _ = clinic.order()
-    with (
-        redis.Redis.from_url(clinic.stack.redis_url) as connection,
-        connection.pubsub(ignore_subscribe_messages=True) as channel,
-    ):
+    with queues.redis.pubsub(ignore_subscribe_messages=True) as channel:
         channel.subscribe(NOTIFICATION_CHANNEL)
-        clinic.stack.kill("worker-notify")
-        report = clinic.create(
-            {
+
+        def report() -> str:
+            draft = {
                 "resourceType": "DiagnosticReport",
                 "status": "preliminary",
                 "code": {"text": "MR brain"},
                 "subject": {"reference": f"Patient/{patient_id}"},
             }
-        )
-        wanted = {"type": "DiagnosticReport", "id": report["id"], "version": "1"}
+            return str(clinic.create(draft)["id"])
+
+        report_id = queues.kill_in_job("worker-notify", "notify", report)
+        wanted = {"type": "DiagnosticReport", "id": report_id, "version": "1"}
 
         def is_told() -> bool:
             message = channel.get_message(timeout=0.1)
@@ -142,15 +146,32 @@ def test_a_notify_worker_killed_and_the_next_one_tells_of_the_change(clinic: Cli
         wait_for(is_told, "the change to be told", 60)
 
 
-def test_redis_killed_and_started_empty(clinic: Clinic, brain: list[Dataset]) -> None:
+def test_redis_killed_and_started_empty(clinic: Clinic, queues: Queues, brain: list[Dataset]) -> None:
     study = clinic.study(brain)
     clinic.send(study.files)
     wait_for(lambda: clinic.outcomes(study), "the study to arrive")
-    clinic.stack.stop("redis")
-    for path in (clinic.stack.var / "redis").glob("**/*"):
-        if path.is_file():
-            path.unlink()
-    clinic.stack.start("redis")
+    queues.empty()
+    clinic.wait_task(study, "completed")
+    clinic.assert_images_whole(study)
+    clinic.assert_result_whole(study)
+
+
+def test_redis_empty_while_a_proposal_and_then_a_task_wait(
+    clinic: Clinic, queues: Queues, brain: list[Dataset]
+) -> None:
+    study = clinic.study(brain)
+    clinic.stack.stop("worker-inference")
+    clinic.send(study.files)
+    clinic.wait_available(study)
+    id_ = clinic.imaging_studies(study)[0]["id"]
+    wait_for(lambda: queues.is_waiting("inference", id_), "the proposal to be asked for")
+    queues.empty()
+    clinic.stack.start("worker-inference")
+    clinic.kill_at("worker-inference", lambda: clinic.tasks(study))
+    clinic.stack.stop("worker-inference")
+    assert clinic.reports(study) == [], "the task was done before its worker could be killed"
+    queues.empty()
+    clinic.stack.start("worker-inference")
     clinic.wait_task(study, "completed")
     clinic.assert_images_whole(study)
     clinic.assert_result_whole(study)

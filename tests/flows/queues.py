@@ -1,0 +1,58 @@
+"""The workers' queues in Redis: how the flows meet a worker in the middle of one certain job."""
+
+from collections.abc import Callable
+from typing import Any
+
+from subscriptions.lease import Leases
+from subscriptions.queue import JobQueue, connect
+from tests.flows.pipeline import Clinic, standing_still
+from tests.servers.stack import wait_for
+
+
+class Queues:
+    """What waits, what runs, and what is done."""
+
+    def __init__(self, clinic: Clinic) -> None:
+        self._clinic = clinic
+        self.redis: Any = connect(clinic.stack.redis_url)
+        self._jobs = JobQueue(self.redis, Leases(self.redis, 1))
+
+    def close(self) -> None:
+        self.redis.close()
+
+    def is_waiting(self, queue: str, subject: str) -> bool:
+        """Does a job about this subject wait in a queue?"""
+        return _names(self.redis.lrange(f"rq:queue:{queue}", 0, -1), subject)
+
+    def is_running(self, queue: str, subject: str) -> bool:
+        """Has a worker taken a job about this subject?"""
+        return _names(self.redis.zrange(f"rq:wip:{queue}", 0, -1), subject)
+
+    def is_done(self, job: str, *arguments: str) -> bool:
+        """Has this job ended well?"""
+        return self._jobs.is_done(job, *arguments)
+
+    def kill_in_job(self, program: str, queue: str, ask: Callable[[], str]) -> str:
+        """kill -9 of a worker while it runs the job that `ask` sets going; answers the job's subject.
+
+        The worker stands still until the job waits, so that its beginning cannot be missed.
+        """
+        with standing_still(self._clinic.stack.pid(program)):
+            subject = ask()
+            wait_for(lambda: self.is_waiting(queue, subject), "the job to wait for the worker")
+        self._clinic.kill_at(program, lambda: self.is_running(queue, subject))
+        return subject
+
+    def empty(self) -> None:
+        """Redis comes back, but has forgotten everything."""
+        stack = self._clinic.stack
+        stack.stop("redis")
+        for path in (stack.var / "redis").glob("**/*"):
+            if path.is_file():
+                path.unlink()
+        stack.start("redis")
+
+
+def _names(ids: list[bytes], subject: str) -> bool:
+    """Is one of these job ids about the subject? (Dots are written otherwise in them.)"""
+    return any(subject.replace(".", "_p").encode() in id_ for id_ in ids)
