@@ -46,8 +46,8 @@ def hapi_url(settings: Settings) -> str:
 
 
 def _orthanc(settings: Settings) -> Variables:
-    shim = {"LD_PRELOAD": str(LIBRARY)}
-    return shim | ({"BINDLOCAL_OPEN_PORT": str(settings.dicom_port)} if settings.dicom_open else {})
+    own = {"LD_PRELOAD": str(LIBRARY), "KEEPAGAIN_DIR": f"{settings.var}/replace/again"}
+    return own | ({"BINDLOCAL_OPEN_PORT": str(settings.dicom_port)} if settings.dicom_open else {})
 
 
 def _hapi(settings: Settings, secrets: Mapping[str, str]) -> Variables:

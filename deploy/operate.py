@@ -14,7 +14,7 @@ from deploy import credentials, database, programs, ready
 from deploy.errors import DeployError, PortBusyError
 from deploy.render import render
 from deploy.settings import Settings, saved
-from deploy.setup.shim import LIBRARY
+from deploy.setup.shim import LIBRARY, PLUGIN
 from deploy.setup.store import TARGET
 from deploy.supervise import Supervisor
 
@@ -141,7 +141,7 @@ def _built(names: Sequence[str]) -> None:
         if name == "hapi":
             needed.add(str(TARGET / "neuronova-store.jar"))
         elif name == "orthanc":
-            needed.add(str(LIBRARY))
+            needed |= {str(LIBRARY), str(PLUGIN)}
         elif name not in {"redis", "mariadb", "nginx", "facade", "audit-shipper"}:
             needed.add(programs.WORKER)
     missing = [path for path in sorted(needed) if not Path(path).exists()]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from deploy.settings import ROOT, Settings
+from deploy.setup.shim import STAMPS
 from deploy.setup.steps import BUILD, digest
 from deploy.setup.store import TARGET
 
@@ -99,7 +100,7 @@ def code(program: str) -> str:
     if program == "hapi":
         files = [BUILD / "hapi.stamp"]
     elif program == "orthanc":
-        files = [BUILD / "bindlocal.stamp"]
+        files = list(STAMPS)
     elif program in {"redis", "mariadb", "nginx"}:
         files = []
     else:

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from deploy import credentials, environment, programs
 from deploy.errors import DeployError
 from deploy.settings import ROOT, Settings
+from deploy.setup.shim import PLUGIN
 from deploy.setup.viewer import VIEWER
 from facade.catalogue import CATALOGUE
 from facade.outcome import MEDIA_TYPE
@@ -47,7 +48,7 @@ FOLDERS = (
     "audit",
     "stow",
     "dicom",
-    "replace",
+    "replace/again",
     "subscriptions",
 )
 LONGEST_VAR = 80
@@ -98,6 +99,7 @@ def _values(settings: Settings, secrets: Mapping[str, str]) -> dict[str, Any]:
         "var": str(settings.var),
         "root": str(ROOT),
         "viewer": str(VIEWER),
+        "keepagain": str(PLUGIN),
         "base_url": settings.base_url,
         "is_root": os.geteuid() == 0,
         "secrets": secrets,

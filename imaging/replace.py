@@ -6,14 +6,13 @@ bytes were read back and are equal. Whatever copy is left there belongs to a rep
 `put_back_leftovers`, called at every start of a worker and of a job, restores it. A lock on the copy tells a
 living replacement from a dead one.
 
-Foreign bytes that got in between DELETE and POST are kept in `aside/` and reported, never thrown away.
+Foreign bytes that got in between DELETE and POST are kept in `again/`: ingest compares and reports them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
-import logging
 import os
 import secrets
 import time
@@ -26,8 +25,6 @@ from imaging.errors import OrthancNotFoundError, ReplaceBusyError, ReplaceError
 from imaging.frames import is_orthanc_id
 from imaging.orthanc import OrthancClient
 
-log = logging.getLogger(__name__)
-
 _SUFFIX = ".dcm"
 _ATTEMPTS = 3
 
@@ -39,9 +36,12 @@ class Replacer:
         self._orthanc = orthanc
         self._directory = directory
         self._originals = directory / "originals"
-        self._aside = directory / "aside"
+        self.again = directory / "again"
+        """Files that came under known UIDs and are not looked at yet."""
+        self.aside = directory / "aside"
+        """Those that had other pixels, for good."""
         self._originals_days = originals_days
-        for path in (directory, self._originals, self._aside):
+        for path in (directory, self._originals, self.again, self.aside):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     async def replace(self, orthanc_id: str, original: bytes, new: bytes) -> None:
@@ -110,7 +110,7 @@ class Replacer:
                 return False
             # Somebody sent the instance again within the gap.
             if found != original:
-                self._keep_aside(orthanc_id, found)
+                self._keep_again(found)
             await self._orthanc.delete(orthanc_id)
         return False
 
@@ -124,10 +124,8 @@ class Replacer:
         if not await self._store(orthanc_id, original, original):
             raise ReplaceError("The original could not be put back; its copy stays in the replace directory.")
 
-    def _keep_aside(self, orthanc_id: str, data: bytes) -> None:
-        path = self._aside / f"{orthanc_id}-{time.time_ns()}{_SUFFIX}"
-        _write_durably(path, data)
-        log.warning("other bytes under the same UIDs were kept aside", extra={"orthanc_id": orthanc_id})
+    def _keep_again(self, data: bytes) -> None:
+        _write_durably(self.again / f"{time.time_ns()}-gap-{_SUFFIX}", data)
 
     def _save_copy(self, orthanc_id: str, original: bytes) -> BinaryIO:
         """Make the original durable; the open file holds the lock that says that we live."""

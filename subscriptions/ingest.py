@@ -21,6 +21,7 @@ from facade.errors import HAPIError
 from imaging.errors import ImagingError
 from imaging.settings import ImagingSettings
 from subscriptions import modalities, quarantine, register
+from subscriptions.again import Again
 from subscriptions.arrivals import Arrivals
 from subscriptions.clients import Clients, open_base
 from subscriptions.directory import Directory
@@ -48,12 +49,13 @@ class Ingest:
         self._pacs = pacs
         self._directory = Directory(clients.hapi)
         self._arrivals = Arrivals(clients, pacs, self._directory)
+        self._again = Again(clients, pacs, self._directory)
         self._settled: dict[str, float] = {}
         self._reported: dict[str, float] = {}
         self._modalities_at = 0.0
 
     async def look(self) -> None:
-        """Take in what arrived, then register what is complete.
+        """Take in what arrived, register what is complete, compare what came again.
 
         :raises HAPIError, ImagingError, SubscriptionsError: something did not answer; the next look goes on
         there
@@ -63,6 +65,7 @@ class Ingest:
             self._modalities_at = time.monotonic()
         await self._follow()
         await self._settle()
+        await self._again.look()
 
     async def _follow(self) -> None:
         index = self._pacs.index

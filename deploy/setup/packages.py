@@ -22,6 +22,7 @@ PACKAGES = (
     "nginx",
     "orthanc",
     "orthanc-dicomweb",
+    "orthanc-dev",  # one header, for our plugin
     "dcmtk",
     "chromium",
     "fonts-nanum",  # Korean names in the viewer and in screenshots

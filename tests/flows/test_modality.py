@@ -13,6 +13,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from facade.audit.spool import decode
+from imaging.read import inspect
 from tests.flows.pipeline import HOSPITAL, Clinic, file_of
 from tests.servers.stack import wait_for
 
@@ -56,6 +57,41 @@ def test_an_image_without_pixels_is_quarantined(
     assert [coding["code"] for coding in task["statusReason"]["coding"]] == ["no-pixel-data"]
     assert clinic.imaging_studies(study) == []
     assert clinic.index.study(study.uid) is None
+
+
+def test_other_pixels_under_known_uids_are_kept_aside_and_reported(
+    clinic: Clinic, single_series: list[Dataset], tmp_path: Path
+) -> None:
+    title = f"MR{uuid.uuid4().hex[:8].upper()}"
+    study = clinic.study(single_series[:1])
+    same, other = tmp_path / "same.dcm", tmp_path / "other.dcm"
+    same.write_bytes(study.files[0])
+    dataset = dcmread(same)
+    dataset.PixelData = bytes(len(dataset.PixelData))
+    other.write_bytes(file_of(dataset))
+    device = _register(clinic, title)
+    wait_for(lambda: _store(clinic, title, [same]) == 0, "the modality to be accepted")
+    clinic.wait_available(study)
+    replace = clinic.stack.var / "replace"
+    wait_for(lambda: not list((replace / "again").iterdir()), "what was stored to leave the folder")
+
+    assert _store(clinic, title, [same, other]) == 0
+    digest = inspect(other.read_bytes()).digest
+    about = f"{dataset.SOPInstanceUID}-{digest.removeprefix('px-')[:16]}"
+    task = clinic.wait_quarantined(about)
+    assert [coding["code"] for coding in task["statusReason"]["coding"]] == ["other-pixels"]
+    assert "Demo" not in str(task)
+    wait_for(lambda: not list((replace / "again").iterdir()), "both files to be looked at")
+    (kept,) = (replace / "aside").glob(f"{dataset.SOPInstanceUID}-*.dcm")
+    assert inspect(kept.read_bytes()).digest == digest
+    assert f"'{kept.name}'" in str(task["input"])
+    clinic.assert_images_whole(study)
+
+    def is_recorded() -> bool:
+        return any("other-pixels" in str(event) for event in _trail(clinic, study.uid, title))
+
+    wait_for(is_recorded, "the second file to be in the trail")
+    assert any(f"Device/{device['id']}" in str(event) for event in _trail(clinic, study.uid, title))
 
 
 def _register(clinic: Clinic, title: str) -> dict[str, Any]:

@@ -86,7 +86,7 @@ async def test_other_bytes_sent_within_the_gap_are_kept_aside(memory, tmp_path):
     memory.on_delete = send_again
     await Replacer(memory, tmp_path).replace(OID, ORIGINAL, NEW)
     assert memory.files == {OID: NEW}
-    assert [path.read_bytes() for path in (tmp_path / "aside").iterdir()] == [foreign]
+    assert [path.read_bytes() for path in (tmp_path / "again").iterdir()] == [foreign]
 
 
 async def test_originals_are_kept_for_the_days_that_are_set(memory, tmp_path):
