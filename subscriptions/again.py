@@ -1,8 +1,8 @@
 """Files that came under known UIDs: equal pixels change nothing, others are kept aside and reported.
 
 Orthanc keeps the first file and says nothing of a second one. deploy/orthanc/keepagain.c leaves what a
-modality sent again in the folder `again`, and so does a replacement in whose gap something came. A file leaves
-that folder only when its pixels are stored already, or when the administrator has a Task that names it.
+modality sent again in the folder `again`, and so does a replacement in whose gap something came. A file
+leaves that folder only when its pixels are stored already, or when the administrator has a Task about it.
 """
 
 import asyncio

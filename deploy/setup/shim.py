@@ -1,5 +1,5 @@
-"""Builds what Orthanc 1.10 lacks (deploy/orthanc): listeners on loopback alone (bindlocal.c), and a plugin that
-loses no file under known UIDs (keepagain.c).
+"""Builds what Orthanc 1.10 lacks (deploy/orthanc): listeners on loopback alone (bindlocal.c), and a plugin
+that loses no file under known UIDs (keepagain.c).
 """
 
 from pathlib import Path
