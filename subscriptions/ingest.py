@@ -17,8 +17,9 @@ import redis.asyncio
 import redis.exceptions
 
 from facade import log
-from facade.errors import HAPIError
+from facade.errors import HAPIConflictError, HAPIError, HAPIPermanentError
 from imaging.errors import ImagingError
+from imaging.index import StudyRow
 from imaging.settings import ImagingSettings
 from subscriptions import modalities, quarantine, register
 from subscriptions.again import Again
@@ -36,6 +37,8 @@ PAGE = 200
 
 MODALITIES_EVERY_S = 2
 RETRY_EVERY_S = 1
+REFUSED_S = 30
+"""Until a study that HAPI refused is tried again."""
 
 _log = logging.getLogger(__name__)
 _LATER = (HAPIError, ImagingError, QueueUnavailableError, AuditUnavailableError)
@@ -51,6 +54,7 @@ class Ingest:
         self._arrivals = Arrivals(clients, pacs, self._directory)
         self._again = Again(clients, pacs, self._directory)
         self._settled: dict[str, float] = {}
+        self._refused_until: dict[str, float] = {}
         self._reported: dict[str, float] = {}
         self._modalities_at = 0.0
 
@@ -87,16 +91,29 @@ class Ingest:
             if not index.is_quiet(study.study_uid, quiet_since):
                 continue
             if self._settled.get(study.study_uid) != study.last_arrival:
-                log.request_id.set(self._arrivals.request_id_of(study.study_uid))
-                endpoint = await register.endpoint_ref(self._clients.hapi, self._clients.settings.base_url)
-                written = await register.write(
-                    self._clients.hapi, self._clients.trail, self._pacs, study, "registered", endpoint
-                )
-                index.set_study(study.study_uid, state="registered", imaging_study_id=written["id"])
-                self._settled[study.study_uid] = study.last_arrival
-                _log.info("study is registered", extra={"study": f"ImagingStudy/{written['id']}"})
+                if time.monotonic() < self._refused_until.get(study.study_uid, 0.0):
+                    continue
+                try:
+                    await self._register(study)
+                except HAPIConflictError:
+                    raise  # a lost race: the next look reads again
+                except HAPIPermanentError as error:
+                    # Its patient was deleted meanwhile, say. That must not hold up the others.
+                    self._refused_until[study.study_uid] = time.monotonic() + REFUSED_S
+                    _log.error("a study cannot be registered", extra={"error_code": error.code})
+                    continue
             await self._ask_for_transcoding(study.study_uid)
         await self._report_quarantine(quiet_since)
+
+    async def _register(self, study: StudyRow) -> None:
+        log.request_id.set(self._arrivals.request_id_of(study.study_uid))
+        endpoint = await register.endpoint_ref(self._clients.hapi, self._clients.settings.base_url)
+        written = await register.write(
+            self._clients.hapi, self._clients.trail, self._pacs, study, "registered", endpoint
+        )
+        self._pacs.index.set_study(study.study_uid, state="registered", imaging_study_id=written["id"])
+        self._settled[study.study_uid] = study.last_arrival
+        _log.info("study is registered", extra={"study": f"ImagingStudy/{written['id']}"})
 
     async def _report_quarantine(self, quiet_since: float) -> None:
         newest: dict[str, float] = {}

@@ -90,6 +90,9 @@ class Clinic:
         answer.raise_for_status()
         return dict(answer.json())
 
+    def delete(self, reference: str) -> None:
+        self._hapi.delete(f"/{reference}").raise_for_status()
+
     def search(self, type_: str, **params: str) -> list[Resource]:
         answer = self._hapi.get(
             f"/{type_}", params={"_offset": "0", "_count": "50", "_sort": "_id", **params}
@@ -271,9 +274,8 @@ class Clinic:
     def orders_of(self, number: str) -> int:
         """The same for a patient by number."""
         url = make_url(self.stack.openemr_url)
-        where: dict[str, Any] = {"host": url.host, "port": url.port, "database": "openemr"}
-        login: dict[str, Any] = {"user": url.username, "password": url.password}
-        with pymysql.connect(**where, **login) as connection, connection.cursor() as cursor:
+        login: dict[str, Any] = url.translate_connect_args(username="user")
+        with pymysql.connect(**login) as connection, connection.cursor() as cursor:
             cursor.execute(
                 "SELECT COUNT(*) FROM procedure_order o JOIN patient_data p ON p.pid = o.patient_id"
                 " WHERE p.pubpid = %s",

@@ -99,6 +99,21 @@ def test_a_study_known_under_another_patient_is_quarantined(
     assert resource["numberOfInstances"] == 2
 
 
+def test_a_study_whose_patient_is_deleted_meanwhile_holds_up_no_other(
+    clinic: Clinic, single_series: list[Dataset]
+) -> None:
+    refused, other = clinic.study(single_series[:1]), clinic.study(single_series[:1])
+    clinic.send(refused.files)
+    wait_for(lambda: clinic.index.study(refused.uid), "the study to be taken in")
+    clinic.delete(refused.reference)
+    clinic.delete(f"Patient/{refused.patient_id}")
+    wait_for(lambda: "a study cannot be registered" in clinic.stack.log("ingest"), "it to be refused")
+    clinic.send(other.files)
+    clinic.wait_available(other)
+    clinic.assert_images_whole(other)
+    assert clinic.imaging_studies(refused) == []
+
+
 def test_three_of_four_series_are_available_and_rejected_with_the_reason(
     clinic: Clinic, brain: list[Dataset]
 ) -> None:
