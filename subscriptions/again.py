@@ -1,13 +1,15 @@
 """Files that came under known UIDs: equal pixels change nothing, others are kept aside and reported.
 
-Orthanc keeps the first file and says nothing of a second one. deploy/orthanc/keepagain.c leaves what a
-modality sent again in the folder `again`, and so does a replacement in whose gap something came. A file
-leaves that folder only when its pixels are stored already, or when the administrator has a Task about it.
+Orthanc keeps the first file and says nothing of a second one. deploy/orthanc/keepagain.c therefore writes all
+that comes by C-STORE into the folder `again`, and so does a replacement in whose gap something came. A file
+leaves that folder only when its pixels are stored, or when the administrator has a Task about it. What was
+taken in just now is known by the MD5 of its bytes; only the others are parsed.
 """
 
 import asyncio
+import hashlib
 import logging
-import time
+from collections.abc import Container
 from pathlib import Path
 
 from facade.audit.event import Who
@@ -21,10 +23,14 @@ from subscriptions.names import QUARANTINE_SYSTEM
 from subscriptions.pacs import Pacs
 
 SETTLED_S = 1
-"""A file of this age is none that Orthanc is just storing: that takes milliseconds."""
+"""From writing a file down to storing it Orthanc needs milliseconds."""
 
-_TEXT = "A file came under the UIDs of a stored image, with other pixels."
-_DESCRIPTION = "Another file came under known UIDs. What is stored is unchanged; the file is kept aside."
+NOT_STORED_S = 3600
+"""A file that Orthanc has not stored by then it never will (its disk was full, say)."""
+
+_OTHER = "A file came under the UIDs of a stored image, with other pixels."
+_NOT_STORED = "A file came that Orthanc has not stored."
+_DESCRIPTION = "A received file was not stored. What is stored is unchanged; the file is kept aside."
 _log = logging.getLogger(__name__)
 
 
@@ -35,37 +41,47 @@ class Again:
         self._clients = clients
         self._pacs = pacs
         self._directory = directory
+        self._read: dict[str, Inspection] = {}
 
-    async def look(self) -> None:
+    async def look(self, since: float, taken_in: Container[str]) -> None:
         """Compare each file with what is stored; killed anywhere, the next look does the rest.
+
+        :param since: when the last look at Orthanc began; what came after that is not known yet
+        :param taken_in: MD5 of files that were taken in lately
 
         :raises HAPIError, AuditUnavailableError: one of the two did not answer
         """
         for path in sorted(self._pacs.replacer.again.glob("*.dcm")):
             try:
-                if time.time() - path.stat().st_mtime >= SETTLED_S:
-                    await self._settle(path)
+                came_at = path.stat().st_mtime
             except FileNotFoundError:
-                continue  # Orthanc has stored it after all
+                continue
+            if came_at < since - SETTLED_S:
+                await self._settle(path, taken_in, is_old=came_at < since - NOT_STORED_S)
 
-    async def _settle(self, path: Path) -> None:
+    async def _settle(self, path: Path, taken_in: Container[str], *, is_old: bool) -> None:
         data = await asyncio.to_thread(path.read_bytes)
+        if hashlib.md5(data, usedforsecurity=False).hexdigest() in taken_in:
+            await asyncio.to_thread(path.unlink)
+            return
         try:
-            found = await self._pacs.children.inspect(data)
+            found = self._read.get(path.name) or await self._pacs.children.inspect(data)
         except (DICOMError, ChildDiedError) as error:
             row = QuarantineRow("", "", "", path.stem, "", "unreadable", str(error))
             await self._report(path, row, None)
             return
         stored = self._stored(found)
-        if stored is None:
-            return  # the first file is not taken in yet; the next look knows it
-        digest, patient = stored
-        if digest == found.digest:
-            await asyncio.to_thread(path.unlink, missing_ok=True)
+        if stored is None and not is_old:
+            self._read[path.name] = found  # not taken in yet; the next look knows it
             return
-        code = OtherPixelsError.code
+        self._read.pop(path.name, None)
+        digest, patient = stored or ("", None)
+        if digest == found.digest:
+            await asyncio.to_thread(path.unlink)
+            return
+        code, text = (OtherPixelsError.code, _OTHER) if stored else ("not-stored", _NOT_STORED)
         row = QuarantineRow(
-            found.orthanc_id, found.study_uid, found.series_uid, found.sop_uid, found.digest, code, _TEXT
+            found.orthanc_id, found.study_uid, found.series_uid, found.sop_uid, found.digest, code, text
         )
         await self._report(path, row, patient)
 
@@ -105,7 +121,7 @@ class Again:
         async with self._clients.trail.around("quarantine", "C", what=what, patient=patient):
             await self._clients.hapi.create(task, if_none_exist=f"identifier={QUARANTINE_SYSTEM}|{about}")
         await asyncio.to_thread(path.replace, kept)
-        _log.warning("a file under known UIDs was kept aside", extra={"reason_code": row.code})
+        _log.warning("a received file was kept aside", extra={"reason_code": row.code})
 
 
 def ae_title(path: Path) -> str:

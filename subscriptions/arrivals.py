@@ -31,6 +31,9 @@ from subscriptions.pacs import Pacs
 AT_ONCE = 8
 """Instances that are read at the same time: enough to keep two children and Orthanc busy."""
 
+REMEMBERED = 20_000
+"""Files that `subscriptions.again` need not parse."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -42,6 +45,8 @@ class Arrivals:
         self._pacs = pacs
         self._directory = directory
         self._request_ids: dict[str, str] = {}
+        self.taken_in: dict[str, None] = {}
+        """MD5 of the files from outside that were looked at lately, oldest first."""
 
     def request_id_of(self, study_uid: str) -> str:
         """The request that brought the newest instance of a study: the upload's, or one of our own."""
@@ -63,7 +68,7 @@ class Arrivals:
     async def _read(self, orthanc_id: str) -> Arrival | None:
         pacs = self._pacs
         try:
-            return await imaging_arrival.look(pacs.index, pacs.orthanc, pacs.children, orthanc_id)
+            arrival = await imaging_arrival.look(pacs.index, pacs.orthanc, pacs.children, orthanc_id)
         except OrthancNotFoundError:
             return None  # deleted since, or between DELETE and POST of a replacement whose row is there
         except (DICOMError, ChildDiedError, OrthancError) as error:
@@ -71,7 +76,16 @@ class Arrivals:
                 raise
             if imaging_arrival.set_aside_unread(pacs.index, orthanc_id, str(error)):
                 _log.warning("an unreadable instance was quarantined", extra={"orthanc_id": orthanc_id})
+            self._remember(await pacs.orthanc.md5(orthanc_id))
             return None
+        if arrival is not None:
+            self._remember(arrival.inspection.file_md5)
+        return arrival
+
+    def _remember(self, file_md5: str) -> None:
+        self.taken_in[file_md5] = None
+        if len(self.taken_in) > REMEMBERED:
+            del self.taken_in[next(iter(self.taken_in))]
 
     async def _decide(self, arrival: Arrival) -> bool:
         """Rows for an instance that belongs to somebody, quarantine for any other."""

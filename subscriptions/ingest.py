@@ -67,9 +67,10 @@ class Ingest:
         if time.monotonic() - self._modalities_at >= MODALITIES_EVERY_S:
             await modalities.mirror(self._directory, self._pacs.orthanc)
             self._modalities_at = time.monotonic()
+        began = time.time()
         await self._follow()
         await self._settle()
-        await self._again.look()
+        await self._again.look(began, self._arrivals.taken_in)
 
     async def _follow(self) -> None:
         index = self._pacs.index

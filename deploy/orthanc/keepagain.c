@@ -1,10 +1,9 @@
-/* Keeps what a modality sends under UIDs that are stored already.
+/* Writes down what comes by C-STORE before Orthanc looks it up.
  *
- * With OverwriteInstances false Orthanc drops such a file without a word: no change, no error, and the modality
- * hears of success. This plugin writes each file that comes by C-STORE into a folder before Orthanc looks it up, and
- * takes it away again when Orthanc says that it has stored it (in the same thread, before it answers). What stays
- * was not stored: ingest compares it with what is there. The plugin asks Orthanc nothing, which the SDK forbids
- * within a callback, and parses nothing.
+ * With OverwriteInstances false Orthanc drops a file under known UIDs without a word: no change, no error, and the
+ * modality hears of success. Its "stored" callback is called for such a file too. So each file goes into a folder
+ * first, and ingest takes away what it has compared with what is stored. The plugin asks Orthanc nothing, which the
+ * SDK forbids within a callback, and parses nothing.
  *
  * A file that cannot be written is refused with "out of resources" (PS3.4 table B.2-1), so that the modality keeps it.
  * Names: `<nanoseconds>-<count>-<AE title in hexadecimal>.dcm` in KEEPAGAIN_DIR. */
@@ -28,7 +27,6 @@
 static OrthancPluginContext *orthanc;
 static const char *folder;
 static atomic_uint count;
-static __thread char kept[PATH_MAX];
 
 static int write_all(int descriptor, const char *data, size_t size)
 {
@@ -59,7 +57,7 @@ static int name_file(char *path, size_t size, const char *title)
 /* Under a hidden name first: whoever lists the folder sees whole files only. */
 static int keep(const char *data, size_t size, const char *title)
 {
-    char hidden[PATH_MAX + 8];
+    char kept[PATH_MAX], hidden[PATH_MAX + 8];
     if (name_file(kept, sizeof kept, title) != 0)
         return -1;
     snprintf(hidden, sizeof hidden, "%s.part", kept);
@@ -80,19 +78,9 @@ static int32_t received(uint16_t *status, const OrthancPluginDicomInstance *inst
     int64_t size = OrthancPluginGetInstanceSize(orthanc, instance);
     if (data != NULL && size >= 0 && keep(data, (size_t)size, OrthancPluginGetInstanceRemoteAet(orthanc, instance)) == 0)
         return 1;
-    kept[0] = '\0';
     OrthancPluginLogError(orthanc, "keepagain: a received file cannot be kept; it is refused");
     *status = OUT_OF_RESOURCES;
     return 0;
-}
-
-static OrthancPluginErrorCode stored(const OrthancPluginDicomInstance *instance, const char *instance_id)
-{
-    (void)instance, (void)instance_id;
-    if (kept[0] != '\0')
-        unlink(kept);
-    kept[0] = '\0';
-    return OrthancPluginErrorCode_Success;
 }
 
 EXPORTED int32_t OrthancPluginInitialize(OrthancPluginContext *context)
@@ -104,7 +92,6 @@ EXPORTED int32_t OrthancPluginInitialize(OrthancPluginContext *context)
         return -1;
     }
     OrthancPluginRegisterIncomingCStoreInstanceFilter(context, received);
-    OrthancPluginRegisterOnStoredInstanceCallback(context, stored);
     return 0;
 }
 
