@@ -67,6 +67,10 @@ class Settings:
     )
     inference_dtype: Annotated[str, "auto, float32 or bfloat16"] = "auto"
     inference_threads: Annotated[int, "threads of one prediction; 0: one per core"] = 0
+    organization_name: Annotated[str, "name of the hospital, as apps show it (user-access brands)"] = (
+        "NeuroNova"
+    )
+    organization_url: Annotated[str, "web address of the hospital; empty: this installation's"] = ""
     time_zone: Annotated[str, "the hospital's UTC offset, for OpenEMR's local times"] = "+09:00"
 
     @property

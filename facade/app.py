@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 from aiobreaker import CircuitBreaker
 from redis.asyncio import Redis
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp
 
 from facade import log, logins, outcome
 from facade.arrival import Arrival
 from facade.audit.spool import Spool
+from facade.cors import CORS
 from facade.directory import FacadeDirectory
 from facade.errors import HAPITemporaryError
 from facade.hapi import HAPIClient
@@ -85,7 +87,12 @@ def create_app(
         Mount("/auth", routes=auth_routes.build(auth)),
     ]
     routes += documentation.build(routes)
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=outcome.HANDLERS)
+    app = Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        exception_handlers=outcome.HANDLERS,
+        middleware=[Middleware(CORS, auth.feed)],
+    )
     # A redirect to the same path without a slash would answer before anybody has decided.
     app.router.redirect_slashes = False
     return Arrival(app)

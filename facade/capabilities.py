@@ -20,11 +20,19 @@ _LETTERS = {
     "s": ("search-type", "history-type"),
 }
 _OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+_ENDPOINTS = {
+    "authorize": "authorization_endpoint",
+    "token": "token_endpoint",
+    "register": "registration_endpoint",
+    "manage": "management_endpoint",
+    "introspect": "introspection_endpoint",
+    "revoke": "revocation_endpoint",
+}
 _SECURITY = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 
 
-def statement(base_url: str, issuer: str, date: str) -> dict[str, Any]:
-    """Return the statement of this installation; `date` is when it was built."""
+def statement(base_url: str, smart: Mapping[str, Any], date: str) -> dict[str, Any]:
+    """Return the statement; `smart` is this installation's SMART configuration, `date` when it was built."""
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -37,7 +45,7 @@ def statement(base_url: str, issuer: str, date: str) -> dict[str, Any]:
         "rest": [
             {
                 "mode": "server",
-                "security": _security(issuer),
+                "security": _security(smart),
                 "resource": [_resource(type_) for type_ in sorted(parameters.TABLE)],
             }
         ],
@@ -90,10 +98,10 @@ def _references(table: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [name for name, row in table.items() if row["type"] == "reference" and row["targets"]]
 
 
-def _security(issuer: str) -> dict[str, Any]:
-    addresses = {"authorize": "authorize", "token": "token", "revoke": "revoke"}
+def _security(smart: Mapping[str, Any]) -> dict[str, Any]:
+    """The addresses that older clients read here alone: the very ones of the SMART configuration."""
     return {
-        "cors": False,
+        "cors": True,
         "service": [
             {"coding": [{"system": _SECURITY, "code": "SMART-on-FHIR"}], "text": "OAuth2 (SMART-on-FHIR)"}
         ],
@@ -101,7 +109,9 @@ def _security(issuer: str) -> dict[str, Any]:
             {
                 "url": _OAUTH_URIS,
                 "extension": [
-                    {"url": name, "valueUri": f"{issuer}/{path}"} for name, path in addresses.items()
+                    {"url": name, "valueUri": smart[endpoint]}
+                    for name, endpoint in _ENDPOINTS.items()
+                    if endpoint in smart
                 ],
             }
         ],

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from neuronova import audit, clients, jobs, study, sync, users
+from neuronova import audit, clients, jobs, keys, study, sync, users
 from neuronova.installation import Installation
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 app.add_typer(users.app, name="users")
 app.add_typer(clients.app, name="clients")
+app.add_typer(keys.app, name="keys")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(audit.app, name="audit")
 app.add_typer(sync.app, name="sync")

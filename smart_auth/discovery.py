@@ -1,13 +1,14 @@
 """Discovery documents: they declare only what works.
 
 Sources: SMART App Launch 2.2.0 "Conformance" (.well-known/smart-configuration), OpenID Connect Discovery 3,
-RFC 8414.
+RP-Initiated Logout 2.1, RFC 8414, RFC 7591, RFC 7662.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from smart_auth import brands
 from smart_auth.assertion import ALGORITHMS
 from smart_auth.settings import SMARTAuthSettings
 
@@ -51,7 +52,12 @@ CLIENT_AUTHENTICATION = ("none", "client_secret_basic", "client_secret_post", "p
 
 def smart_configuration(settings: SMARTAuthSettings) -> dict[str, Any]:
     """Body of `[FHIR base]/.well-known/smart-configuration`."""
-    return {**_common(settings), "capabilities": list(CAPABILITIES)}
+    return {
+        **_common(settings),
+        "capabilities": list(CAPABILITIES),
+        "user_access_brand_bundle": f"{settings.issuer}/user-access-brands",
+        "user_access_brand_identifier": brands.identifier(settings),
+    }
 
 
 def openid_configuration(settings: SMARTAuthSettings) -> dict[str, Any]:
@@ -74,6 +80,10 @@ def _common(settings: SMARTAuthSettings) -> dict[str, Any]:
         "authorization_endpoint": f"{settings.issuer}/authorize",
         "token_endpoint": f"{settings.issuer}/token",
         "revocation_endpoint": f"{settings.issuer}/revoke",
+        "introspection_endpoint": f"{settings.issuer}/introspect",
+        "registration_endpoint": f"{settings.issuer}/register",
+        "userinfo_endpoint": f"{settings.issuer}/userinfo",
+        "end_session_endpoint": f"{settings.issuer}/logout",
         "jwks_uri": f"{settings.issuer}/jwks",
         "scopes_supported": list(SCOPES),
         "response_types_supported": ["code"],
@@ -82,5 +92,8 @@ def _common(settings: SMARTAuthSettings) -> dict[str, Any]:
         "token_endpoint_auth_methods_supported": list(CLIENT_AUTHENTICATION),
         "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         "revocation_endpoint_auth_methods_supported": list(CLIENT_AUTHENTICATION),
+        "revocation_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+        "introspection_endpoint_auth_methods_supported": [*CLIENT_AUTHENTICATION[1:], "bearer"],
+        "introspection_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         "authorization_response_iss_parameter_supported": True,
     }

@@ -1,4 +1,4 @@
-"""Private keys: made on first start (0600), loaded by kind, never used for another kind.
+"""Private keys: made on first start (0600), loaded by kind, never used for another kind (`key_ring` rotates).
 
 ES256 for access tokens, RS256 for id tokens (OpenID Connect Core 15.1 requires it), and a key of its own for
 report signatures. Sources: RFC 7517 (JWK), RFC 7638 (`kid`), RFC 7515 appendix F (detached JWS).
@@ -6,19 +6,20 @@ report signatures. Sources: RFC 7517 (JWK), RFC 7638 (`kid`), RFC 7515 appendix 
 
 from __future__ import annotations
 
-import contextlib
-import os
 import secrets
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from joserfc import jws
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, RSAKey
+from joserfc.jwk import ECKey
 from joserfc.util import urlsafe_b64encode
 
-RSA_BITS = 3072  # NIST SP 800-57: good beyond 2030
+from smart_auth.key_ring import KeyRing, private_file, public_jwk
+
+KEEP_S = 3660  # an hour, the default lifetime of tokens, and the skew of clocks
 REPORT_ALGORITHM = "ES256"
 
 
@@ -32,7 +33,7 @@ class ReportKey:
     @classmethod
     def load(cls, path: Path) -> ReportKey:
         """Load the key, or make it if there is none."""
-        return cls(ECKey.import_key(_pem(path, "EC")))
+        return cls(ECKey.import_key(private_file(path, _new_ec)))
 
     def sign_detached(self, payload: bytes) -> str:
         """`header..signature` over the payload (RFC 7515 appendix F)."""
@@ -48,31 +49,41 @@ class ReportKey:
 
     def public(self) -> dict[str, Any]:
         """The public key, for whoever checks a report elsewhere."""
-        return _public(self._key, self.kid, REPORT_ALGORITHM)
+        return public_jwk(self._key, self.kid, REPORT_ALGORITHM)
 
 
 class Keys:
     """The keys of one installation."""
 
-    def __init__(self, directory: Path, *, report_key: Path | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        report_key: Path | None = None,
+        keep_s: int = KEEP_S,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.access = ECKey.import_key(_pem(directory / "access-token.pem", "EC"))
-        self.id = RSAKey.import_key(_pem(directory / "id-token.pem", "RSA"))
+        self.access_ring = KeyRing(directory, "access-token", "ES256", keep_s=keep_s, clock=clock)
+        self.id_ring = KeyRing(directory, "id-token", "RS256", keep_s=keep_s, clock=clock)
         self.report = ReportKey.load(report_key or directory / "report.pem")
-        self.access_kid = self.access.thumbprint()
-        self.id_kid = self.id.thumbprint()
-        self.form_secret = _once(directory / "form.key", lambda: secrets.token_bytes(32))
-        self.second_factor_secret = _once(directory / "second-factor.key", lambda: secrets.token_bytes(32))
-        self.device_secret = _once(directory / "device.key", lambda: secrets.token_bytes(32))
+        self.form_secret = _secret(directory / "form.key")
+        self.second_factor_secret = _secret(directory / "second-factor.key")
+        self.device_secret = _secret(directory / "device.key")
+
+    @property
+    def access(self) -> ECKey:
+        """The key that signs access tokens now."""
+        return cast(ECKey, self.access_ring.signing.key)
+
+    @property
+    def access_kid(self) -> str:
+        """Its `kid`."""
+        return self.access_ring.signing.kid
 
     def jwks(self) -> dict[str, Any]:
         """Public keys of tokens (RFC 7517 section 5). The report key is not among them on purpose."""
-        return {
-            "keys": [
-                _public(self.access, self.access_kid, "ES256"),
-                _public(self.id, self.id_kid, "RS256"),
-            ]
-        }
+        return {"keys": [*self.access_ring.public(), *self.id_ring.public()]}
 
     def sign_detached(self, payload: bytes) -> str:
         """A detached JWS of the report key."""
@@ -96,38 +107,9 @@ def verify_detached(payload: bytes, signature: str, key: ECKey) -> bool:
     return True
 
 
-def _public(key: ECKey | RSAKey, kid: str, algorithm: str) -> dict[str, Any]:
-    return {**key.as_dict(private=False), "kid": kid, "use": "sig", "alg": algorithm}
+def _new_ec() -> bytes:
+    return ECKey.generate_key("P-256").as_pem(private=True)
 
 
-def _pem(path: Path, kind: str) -> bytes:
-    def make() -> bytes:
-        key = ECKey.generate_key("P-256") if kind == "EC" else RSAKey.generate_key(RSA_BITS)
-        return key.as_pem(private=True)
-
-    return _once(path, make)
-
-
-def _once(path: Path, make: Callable[[], bytes]) -> bytes:
-    """The file's bytes; made complete and durable under another name first, so that one process wins."""
-    if not path.exists():
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(make())
-                file.flush()
-                os.fsync(file.fileno())
-            # Another process may have been first: then its key is the key.
-            with contextlib.suppress(FileExistsError):
-                os.link(draft, path)
-        finally:
-            draft.unlink()
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-    if path.stat().st_mode & 0o077:
-        raise PermissionError(f"{path.name} can be read by others: set its mode to 0600")
-    return path.read_bytes()
+def _secret(path: Path) -> bytes:
+    return private_file(path, lambda: secrets.token_bytes(32))

@@ -8,6 +8,7 @@ section 6). Sources: RFC 7009 (revocation), RFC 9700 section 4.14 (refresh token
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import threading
 import time
@@ -34,6 +35,8 @@ class State:
     """Active users and their generation; a token of another generation is over."""
     clients: frozenset[str] = frozenset()
     """Active clients."""
+    origins: frozenset[str] = frozenset()
+    """Origins of their pages in browsers (CORS)."""
     ended: frozenset[tuple[str, str]] = frozenset()
     """(kind, value) of what was revoked: token, grant or session."""
 
@@ -147,13 +150,14 @@ class Feed:
 
 def _read(session: Session, epoch: int) -> State:
     users = session.execute(select(User.id, User.generation).where(User.status == "active"))
-    clients = session.scalars(select(Client.id).where(Client.status == "active"))
+    clients = session.execute(select(Client.id, Client.cors_origins).where(Client.status == "active")).all()
     ended = session.execute(
         select(Revocation.kind, Revocation.value).where(Revocation.expires_at >= int(time.time()))
     )
     return State(
         epoch=epoch,
         generations={user_id: generation for user_id, generation in users},
-        clients=frozenset(clients),
+        clients=frozenset(client_id for client_id, _ in clients),
+        origins=frozenset(origin for _, origins in clients for origin in json.loads(origins)),
         ended=frozenset((kind, value) for kind, value in ended),
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from starlette.routing import Route
 
 from smart_auth import (
+    brands,
+    introspection,
     launch,
     routes_account,
     routes_admin,
@@ -13,6 +15,7 @@ from smart_auth import (
     routes_launch,
     routes_login,
     routes_oauth,
+    routes_openid,
     routes_registration,
     routes_second,
 )
@@ -36,7 +39,11 @@ ROUTES: tuple[tuple[str, str, Endpoint], ...] = (
     ("POST", "/apps", routes_apps.end_app),
     ("POST", "/token", routes_oauth.token),
     ("POST", "/revoke", routes_oauth.revoke),
+    ("POST", "/introspect", introspection.introspect),
+    ("GET", "/userinfo", routes_openid.userinfo),
+    ("POST", "/userinfo", routes_openid.userinfo),
     ("GET", "/jwks", routes_oauth.jwks),
+    ("GET", "/user-access-brands", brands.user_access_brands),
     ("GET", "/report-key", routes_oauth.report_key),
     ("GET", "/.well-known/openid-configuration", routes_oauth.openid_configuration),
     ("GET", "/login", routes_login.login_page),

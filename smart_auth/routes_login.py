@@ -10,7 +10,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from smart_auth import browser, pages, users, web
+from smart_auth import browser, pages, routes_openid, users, web
 from smart_auth import login as login_
 from smart_auth.authenticate import bearer
 from smart_auth.errors import CrossSiteError, OAuthError, RuleError
@@ -60,10 +60,18 @@ async def login(auth: SMARTAuth, request: Request) -> Response:
 
 async def logout_page(auth: SMARTAuth, request: Request) -> Response:
     """A page with one button (a link alone must not log anybody out)."""
-    session = await browser.current(auth, request)
+    given = dict(request.query_params)
+    # An app's link comes from another site: the viewer's cookie (Strict) stays away, the login's does not.
+    session = await browser.current(auth, request) or await auth.sessions.by_login_cookie(
+        request.cookies.get(auth.login_cookie, "")
+    )
+    target = await routes_openid.after_logout(auth, given, session)
     if session is None:
-        return pages.message(request, "logged_out")
-    return pages.render(request, "logout.html", csrf=session.csrf)
+        return RedirectResponse(target, 303) if target else pages.message(request, "logged_out")
+    kept = {name: given[name] for name in routes_openid.LOGOUT_PARAMETERS if name in given} if target else {}
+    return pages.render(
+        request, "logout.html", csrf=session.csrf, kept=kept, keep=kept, form_target=target or None
+    )
 
 
 async def logout(auth: SMARTAuth, request: Request) -> Response:
@@ -72,6 +80,9 @@ async def logout(auth: SMARTAuth, request: Request) -> Response:
     is_form = request.headers.get("content-type", "").startswith(web.FORM)
     form = await web.form(request) if is_form else {}
     session = await browser.current(auth, request)
+    if is_form and session is None and not authorization and "csrf" not in form:
+        return routes_openid.logout_again(form)
+    target = await routes_openid.after_logout(auth, form, session)
     if authorization and session is None:
         principal = auth.verifier.verify(bearer(authorization))
         await auth.grants.end_grant(principal)
@@ -82,7 +93,9 @@ async def logout(auth: SMARTAuth, request: Request) -> Response:
             raise CrossSiteError
         await auth.grants.end_session(session)
         await _record(auth, request, "logout", session.user_id, None)
-    response = pages.message(request, "logged_out") if is_form else Response(status_code=204)
+    response: Response = Response(status_code=204)
+    if is_form:
+        response = RedirectResponse(target, 303) if target else pages.message(request, "logged_out")
     response.headers["Clear-Site-Data"] = '"cache"'
     browser.drop_session(auth, response)
     return response

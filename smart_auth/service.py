@@ -63,7 +63,9 @@ class SMARTAuth:
         self._database_threads = CapacityLimiter(DATABASE_THREADS)
         self._password_threads = CapacityLimiter(PASSWORD_THREADS)
         self.database = Database(settings.database_url.get_secret_value())
-        self.keys = Keys(settings.keys_dir, report_key=report_key)
+        self.keys = Keys(
+            settings.keys_dir, report_key=report_key, keep_s=settings.longest_token_s, clock=clock
+        )
         self.feed = Feed(
             self.database, poll_s=settings.revocation_poll_s, stale_s=settings.revocation_stale_s
         )

@@ -59,6 +59,11 @@ class SMARTAuthSettings(BaseSettings):
         return f"{scheme}://{rest.partition('/')[0]}"
 
     @property
+    def longest_token_s(self) -> int:
+        """A token that is signed now is past after so long, on every clock."""
+        return max(self.access_token_s, self.backend_token_s, self.id_token_s) + 60
+
+    @property
     def is_tls(self) -> bool:
         """Whether cookies may be bound to TLS (`__Host-`)."""
         return self.issuer.startswith("https://")

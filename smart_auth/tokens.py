@@ -14,10 +14,12 @@ from typing import Any, cast
 
 from joserfc import jwt
 from joserfc.errors import JoseError
+from joserfc.jwk import GuestProtocol, Key
 
 from smart_auth import scopes
 from smart_auth.errors import InvalidTokenError
 from smart_auth.interaction import Principal, Role
+from smart_auth.key_ring import KeyRing
 from smart_auth.keys import Keys
 from smart_auth.revocations import Feed
 from smart_auth.roles import ROLES
@@ -51,6 +53,7 @@ class _Checked:
 
     principal: Principal
     not_before: int
+    kid: str
 
 
 class Issuer:
@@ -90,8 +93,9 @@ class Issuer:
             "gid": subject.grant_id,
         }
         claims |= {name: value for name, value in optional.items() if value is not None}
-        header = {"alg": "ES256", "typ": "at+jwt", "kid": self._keys.access_kid}
-        return jwt.encode(header, claims, self._keys.access, algorithms=["ES256"]), jti
+        signing = self._keys.access_ring.signing
+        header = {"alg": "ES256", "typ": "at+jwt", "kid": signing.kid}
+        return jwt.encode(header, claims, signing.key, algorithms=["ES256"]), jti
 
     def id_token(self, subject: Subject, *, nonce: str | None, lifetime_s: int, words: frozenset[str]) -> str:
         """The id token of a login (OpenID Connect Core 2; SMART App Launch 2.2.0, `fhirUser`)."""
@@ -110,8 +114,9 @@ class Issuer:
             claims["fhirUser"] = f"{self._audience}/{subject.fhir_user}"
         if "profile" in words and subject.fhir_user:
             claims["profile"] = claims["fhirUser"]
-        header = {"alg": "RS256", "typ": "JWT", "kid": self._keys.id_kid}
-        return jwt.encode(header, claims, self._keys.id, algorithms=["RS256"])
+        signing = self._keys.id_ring.signing
+        header = {"alg": "RS256", "typ": "JWT", "kid": signing.kid}
+        return jwt.encode(header, claims, signing.key, algorithms=["RS256"])
 
 
 class Verifier:
@@ -135,15 +140,33 @@ class Verifier:
 
     def verify(self, token: str) -> Principal:
         """The caller; InvalidTokenError, or StaleRevocationsError when nothing can be trusted."""
+        return self.describe(token)[0]
+
+    def describe(self, token: str) -> tuple[Principal, int]:
+        """The same, and when the token was issued."""
         if len(token) > MAX_TOKEN:
             raise InvalidTokenError
         checked = self._checked(token)
         principal = checked.principal
         now = self._clock()
-        if not checked.not_before - SKEW_S <= now < principal.expires:
+        # The key is asked for each time: one that was taken away proves nothing, cached or not.
+        if not checked.not_before - SKEW_S <= now < principal.expires or not self._find(checked.kid):
             raise InvalidTokenError
         self.check(principal)
-        return principal
+        return principal, checked.not_before
+
+    def id_token_claims(self, token: str) -> Mapping[str, Any]:
+        """Claims of an id token that we issued, over or not (a hint, never a credential)."""
+        try:
+            read = jwt.decode(token[:MAX_TOKEN], _key_finder(self._keys.id_ring), algorithms=["RS256"])
+        except (JoseError, ValueError) as error:
+            raise InvalidTokenError from error
+        if read.header.get("typ") != "JWT" or read.claims.get("iss") != self._issuer:
+            raise InvalidTokenError
+        return read.claims
+
+    def _find(self, kid: str) -> bool:
+        return self._keys.access_ring.find(kid) is not None
 
     def check(self, principal: Principal) -> None:
         """Raise unless a caller verified before still has their rights (open connections ask again)."""
@@ -162,23 +185,34 @@ class Verifier:
     def _check_signature(self, token: str) -> _Checked:
         """Everything of a token that never changes."""
         try:
-            read = jwt.decode(token, self._keys.access, algorithms=["ES256"])
+            read = jwt.decode(token, _key_finder(self._keys.access_ring), algorithms=["ES256"])
         except (JoseError, ValueError) as error:
             raise InvalidTokenError from error
         header, claims = read.header, read.claims
         if (
-            not set(header) <= _HEADERS
-            or header.get("typ") != "at+jwt"
-            or header.get("kid") != self._keys.access_kid
+            header.get("typ") != "at+jwt"
             or claims.get("iss") != self._issuer
             or claims.get("aud") != self._audience
             or claims.get("role") not in ROLES
         ):
             raise InvalidTokenError
         try:
-            return _Checked(principal=_principal(claims), not_before=int(claims["nbf"]))
+            return _Checked(_principal(claims), int(claims["nbf"]), str(header["kid"]))
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidTokenError from error
+
+
+def _key_finder(ring: KeyRing) -> Callable[[GuestProtocol], Key]:
+    """Our own keys only, by `kid`; a header that names anything else is refused (RFC 8725 3.10)."""
+
+    def find(token: GuestProtocol) -> Key:
+        header = token.headers()
+        key = ring.find(header.get("kid"))
+        if key is None or not set(header) <= _HEADERS:
+            raise ValueError("no such key")
+        return key.key
+
+    return find
 
 
 def _principal(claims: Mapping[str, Any]) -> Principal:

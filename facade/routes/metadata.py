@@ -33,7 +33,8 @@ async def metadata(request: Request) -> Response:
     """Answer GET /fhir/metadata."""
     accepts_json(request.headers.get("accept"))
     here = services(request)
-    body = capabilities.statement(here.settings.base_url, here.auth.settings.issuer, _STARTED)
+    smart_body = smart_configuration(here.auth.settings)
+    body = capabilities.statement(here.settings.base_url, smart_body, _STARTED)
     return Response(orjson.dumps(body), headers=_OPEN, media_type=MEDIA_TYPE)
 
 
