@@ -21,8 +21,12 @@ class Queues:
         self.redis.close()
 
     def is_waiting(self, queue: str, subject: str) -> bool:
-        """Does a job about this subject wait in a queue?"""
-        return _names(self.redis.lrange(f"rq:queue:{queue}", 0, -1), subject)
+        """Does a job about this subject wait in a queue, or on its way to a worker that stands still?
+
+        Redis moves a job for a worker that has asked for one, whether that worker runs or not.
+        """
+        lists = (f"rq:queue:{queue}", f"rq:queue:{queue}:intermediate")
+        return any(_names(self.redis.lrange(name, 0, -1), subject) for name in lists)
 
     def is_running(self, queue: str, subject: str) -> bool:
         """Has a worker taken a job about this subject?"""
