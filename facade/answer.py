@@ -13,9 +13,9 @@ from typing import Any
 from starlette.responses import Response
 
 from facade import exact
+from facade.controls import Controls
 from facade.hapi import encode
 from facade.outcome import MEDIA_TYPE
-from facade.request import Controls
 
 HEADERS = {"Cache-Control": "private, no-store", "Vary": "Authorization, Accept, Prefer"}
 
@@ -43,7 +43,15 @@ def resource(
         headers["Location"] = location
     if prefer == "minimal":
         return Response(b"", status, headers)
+    if prefer == "OperationOutcome":
+        return Response(exact.dumps(done()), status, headers, MEDIA_TYPE)
     return Response(exact.dumps(body), status, headers, MEDIA_TYPE)
+
+
+def done() -> dict[str, Any]:
+    """Return the OperationOutcome of what went well."""
+    issue = {"severity": "information", "code": "informational", "details": {"text": "All OK"}}
+    return {"resourceType": "OperationOutcome", "issue": [issue]}
 
 
 def bundle(body: Mapping[str, Any]) -> Response:
@@ -86,17 +94,3 @@ def links(
     if has_more and count:
         found.append({"relation": "next", "url": at(controls.offset + count)})
     return found
-
-
-def prefer_return(header: str | None) -> str | None:
-    """Return what `Prefer: return=` asks for."""
-    for part in (header or "").replace(",", ";").split(";"):
-        name, _, value = part.strip().partition("=")
-        if name.lower() == "return" and value in ("minimal", "representation", "OperationOutcome"):
-            return value
-    return None
-
-
-def is_lenient(header: str | None) -> bool:
-    """Whether `Prefer: handling=lenient` was sent."""
-    return "handling=lenient" in (header or "").replace(" ", "")

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from facade import exact
+from facade import exact, json_patch
 from facade.errors import BadRequestError, BodyTooLargeError, InvalidResourceError, MediaTypeError
 from facade.request import JSON_FORMATS
 
@@ -49,6 +49,13 @@ async def resource(request: Request, limit: int, type_: str | None) -> dict[str,
     if type_ is not None and body.get("resourceType") != type_:
         raise InvalidResourceError("resourceType is not the type of the address", expression="resourceType")
     return body
+
+
+async def patch(request: Request, limit: int) -> json_patch.Patch:
+    """Return the JSON Patch in the body; every other kind of patch is refused."""
+    if _media_type(request) != json_patch.MEDIA_TYPE or request.headers.get("content-encoding"):
+        raise MediaTypeError()
+    return json_patch.read(await read(request, limit))
 
 
 def _media_type(request: Request) -> str:

@@ -15,10 +15,12 @@ from smart_auth.policy import OPERATIONS
 _LETTERS = {
     "c": ("create",),
     "r": ("read", "vread", "history-instance"),
-    "u": ("update",),
+    "u": ("update", "patch"),
     "d": ("delete",),
     "s": ("search-type", "history-type"),
 }
+_DEFINITIONS = "http://hl7.org/fhir/OperationDefinition"
+_DEFINED = {"$meta": "Resource-meta", "$validate": "Resource-validate"}
 _OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 _ENDPOINTS = {
     "authorize": "authorization_endpoint",
@@ -47,51 +49,75 @@ def statement(base_url: str, smart: Mapping[str, Any], date: str) -> dict[str, A
                 "mode": "server",
                 "security": _security(smart),
                 "resource": [_resource(type_) for type_ in sorted(parameters.TABLE)],
+                "interaction": [{"code": "batch"}, {"code": "transaction"}],
             }
         ],
     }
 
 
 def _resource(type_: str) -> dict[str, Any]:
-    offered = _interactions(type_)
+    letters = _letters(type_)
+    offered = [code for letter, codes in _LETTERS.items() if letter in letters for code in codes]
     table = parameters.TABLE[type_]
     stated: dict[str, Any] = {
         "type": type_,
+        "documentation": _for_whom(type_),
         "interaction": [{"code": code} for code in offered],
         "versioning": "versioned-update",
         "readHistory": "vread" in offered,
         "updateCreate": False,
-        "conditionalCreate": "create" in offered,
-        "conditionalRead": "not-match",
-        "conditionalUpdate": False,
-        "conditionalDelete": "not-supported",
+        "conditionalCreate": {"c", "s"} <= letters,
+        "conditionalRead": "full-support",
+        "conditionalUpdate": {"u", "s"} <= letters,
+        "conditionalDelete": "single" if {"d", "s"} <= letters else "not-supported",
         "referencePolicy": ["literal", "enforced"],
-        "searchInclude": [f"{type_}:{name}" for name in _references(table)],
+        "searchInclude": ["*", *(f"{type_}:{name}" for name in _references(table))],
         "searchRevInclude": [
-            f"{other}:{name}"
-            for other in sorted(parameters.TABLE)
-            for name in _references(parameters.TABLE[other])
-            if type_ in parameters.TABLE[other][name]["targets"]
+            "*",
+            *(
+                f"{other}:{name}"
+                for other in sorted(parameters.TABLE)
+                for name in _references(parameters.TABLE[other])
+                if type_ in parameters.TABLE[other][name]["targets"]
+            ),
         ],
         "searchParam": [{"name": name, "type": row["type"]} for name, row in table.items()],
     }
-    operations = sorted(name for name, of in OPERATIONS.items() if of == type_)
-    if operations:
-        stated["operation"] = [
-            {"name": name[1:], "definition": f"urn:neuronova:operation:{name[1:]}"} for name in operations
-        ]
+    stated["operation"] = [
+        {"name": name[1:], "definition": _definition(name, type_)}
+        for name, operation in sorted(OPERATIONS.items())
+        if type_ in operation.types and (operation.is_named or operation.letter in letters)
+    ]
     return {name: value for name, value in stated.items() if value != []}
 
 
-def _interactions(type_: str) -> list[str]:
+def _letters(type_: str) -> frozenset[str]:
     """What at least one role may do."""
-    letters = {
+    return frozenset(
         letter
         for role in roles.ROLES
         for row in roles.rows_of(type_)
         for letter in roles.rule(role, row).letters
-    }
-    return [code for letter, codes in _LETTERS.items() if letter in letters for code in codes]
+    )
+
+
+def _for_whom(type_: str) -> str:
+    """Say which role may do what, in the words of the table of rights (`smart_auth.roles`)."""
+    rows = []
+    for row in roles.rows_of(type_):
+        cells = [
+            f"{role}: {' '.join([rule.letters, *sorted(rule.words | rule.operations)])}"
+            for role in roles.ROLES
+            if (rule := roles.rule(role, row)).letters
+        ]
+        rows.append(f"{row} - {'; '.join(cells)}")
+    return "\n".join(rows)
+
+
+def _definition(name: str, type_: str) -> str:
+    if OPERATIONS[name].is_named:
+        return f"urn:neuronova:operation:{name[1:]}"
+    return f"{_DEFINITIONS}/{_DEFINED.get(name, f'{type_}-everything')}"
 
 
 def _references(table: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -107,7 +133,9 @@ def _security(smart: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "extension": [
             {
-                "url": _OAUTH_URIS,
+                "url": _DEFINITIONS = "http://hl7.org/fhir/OperationDefinition"
+_DEFINED = {"$meta": "Resource-meta", "$validate": "Resource-validate"}
+_OAUTH_URIS,
                 "extension": [
                     {"url": name, "valueUri": smart[endpoint]}
                     for name, endpoint in _ENDPOINTS.items()

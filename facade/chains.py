@@ -7,11 +7,12 @@ the outer search; over the bound it is too costly. Where the whole type is visib
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from facade.errors import TooCostlyError
 from facade.gate import Gate
+from facade.including import references
 from facade.parameters import TABLE, Chain, Parameter
 from smart_auth import roles
 from smart_auth.interaction import Decision, Interaction
@@ -50,7 +51,8 @@ async def _parameter(gate: Gate, type_: str, parameter: Parameter) -> tuple[str,
     found = await _search(gate, decision, target, [inner])
     if chain.reverse:
         paths = TABLE[target][chain.parameter]["paths"]
-        ids = {r.removeprefix(f"{type_}/") for hit in found for r in _references(hit, paths, type_)}
+        pointed = {reference.partition("/")[::2] for hit in found for reference in references(hit, paths)}
+        ids = {id_ for name, id_ in pointed if name == type_}
         return "_id", _bounded(ids) or NOBODY
     return chain.parameter, _bounded({f"{target}/{hit['id']}" for hit in found}) or f"{target}/{NOBODY}"
 
@@ -96,21 +98,3 @@ def _bounded(ids: set[str]) -> str:
     if len(ids) > MOST_IDS:
         raise TooCostlyError()
     return ",".join(sorted(ids))
-
-
-def _references(resource: Mapping[str, Any], paths: Sequence[str], type_: str) -> Iterator[str]:
-    """Yield `Type/id` of literal references at the element paths."""
-    for path in paths:
-        level: list[Any] = [resource]
-        for name in path.split("."):
-            level = [
-                v for item in level if isinstance(item, Mapping) and name in item for v in _list(item[name])
-            ]
-        for item in level:
-            text = str(item.get("reference", "")) if isinstance(item, Mapping) else ""
-            if text.startswith(f"{type_}/"):
-                yield "/".join(text.split("/")[:2])
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]

@@ -13,7 +13,7 @@ import orjson
 
 from facade.errors import BadRequestError
 
-_DEEPEST = 100
+DEEPEST = 100
 
 
 def loads(text: bytes) -> Any:
@@ -23,14 +23,24 @@ def loads(text: bytes) -> Any:
 
 def loads_strict(text: bytes) -> dict[str, Any]:
     """Read a client's JSON object: no duplicate names, no NaN, not too deep."""
+    body = values_strict(text)
+    if not isinstance(body, dict):
+        raise BadRequestError("the body is not a resource")
+    return body
+
+
+def values_strict(text: bytes) -> Any:
+    """Read a client's JSON of any kind, as strictly."""
     try:
         body = json.loads(
             text.decode(), parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_unique
         )
-    except (ValueError, RecursionError):
+        # What cannot be written again (half a surrogate pair, an integer over 64 bits) is not taken.
+        dumps(body)
+    except (ValueError, TypeError, RecursionError):
         raise BadRequestError("the body is not JSON") from None
-    if not isinstance(body, dict) or _depth(body) > _DEEPEST:
-        raise BadRequestError("the body is not a resource")
+    if depth(body) > DEEPEST:
+        raise BadRequestError("the body is too deep")
     return body
 
 
@@ -62,7 +72,8 @@ def _unique(items: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _depth(value: Any) -> int:
+def depth(value: Any) -> int:
+    """Return how deep objects and arrays are nested."""
     deepest, level = 0, [value]
     while level:
         deepest += 1

@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -143,14 +142,6 @@ def _has(type_: str, name: str, value: str, base_url: str, hops: int) -> Paramet
         raise UnknownParameterError(f"{type_}: {_shown(name)}")
     return Parameter(
         name, value, Chain(True, code, (target,), parse(target, rest, value, base_url, hops - 1))
-    )
-
-
-@cache
-def sortable(type_: str) -> frozenset[str]:
-    """Parameters that a result can be sorted by (never a chain: order tells what a filter hides)."""
-    return frozenset(
-        n for n, row in TABLE[type_].items() if row["type"] in ("date", "string", "token", "number")
     )
 
 

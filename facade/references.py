@@ -9,12 +9,18 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from facade.errors import BusinessRuleError, FacadeError, UnresolvedReferenceError
+from facade.errors import (
+    BusinessRuleError,
+    FacadeError,
+    MultipleMatchesError,
+    RefusedError,
+    UnresolvedReferenceError,
+)
 from facade.gate import Gate
+from facade.matching import matching
 from facade.parameters import TABLE
 from facade.request import criteria
 from smart_auth import compartment
-from smart_auth.interaction import Interaction
 
 _LITERAL = re.compile(r"([A-Z][A-Za-z]{1,63})/([A-Za-z0-9\-.]{1,64})(?:/_history/[0-9]{1,10})?", re.ASCII)
 _MATCH_URL = re.compile(r"([A-Z][A-Za-z]{1,63})\?(.+)", re.ASCII)
@@ -87,13 +93,10 @@ async def _matched(gate: Gate, type_: str, query: str) -> dict[str, Any] | None:
         found = [(p.name, p.value) for p in criteria(type_, query, gate.services.settings.base_url)]
     except FacadeError:
         return None
-    decision = gate.may(Interaction("search", type_, parameters=tuple(found)))
-    if not decision.allowed:
+    try:
+        return await matching(gate, type_, found)
+    except (RefusedError, MultipleMatchesError):
         return None
-    page = await gate.hapi.search(type_, [*found, *decision.narrow], count=20)
-    resources = [entry["resource"] for entry in page.get("entry", [])]
-    seen = [resource for resource in resources if await gate.confirm(decision, resource)]
-    return seen[0] if len(seen) == 1 else None
 
 
 def _is_clinical(place: str) -> bool:

@@ -7,24 +7,23 @@ Sources: FHIR R4 search.html (_include, _total, _summary=count, paging).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.responses import Response
 
-from facade import answer, chains
+from facade import answer, chains, including
+from facade.controls import Sort
 from facade.errors import RefusedError, TooCostlyError
 from facade.gate import Gate
 from facade.hapi import Params, encode
-from facade.parameters import TABLE
 from facade.reading import patient_reference
-from facade.request import Include, Request
+from facade.request import Request
 from facade.shaping import shape
 from smart_auth import policy
 from smart_auth.interaction import Decision, Interaction
 
 MOST_WALKED = 5000
-MOST_INCLUDED = 1000
 _WALK_PAGE = 200
 
 Resource = dict[str, Any]
@@ -33,9 +32,9 @@ Resource = dict[str, Any]
 async def search(gate: Gate, decision: Decision, asked: Request) -> Response:
     """Answer a search by GET or POST."""
     type_, controls = str(asked.interaction.type), asked.controls
-    rights = _include_rights(gate, controls.includes)
-    params = [*await chains.resolve(gate, type_, asked.search), *decision.narrow]
-    params.append(("_sort", f"{controls.sort},_id" if controls.sort else "_id"))
+    rights = including.rights(gate, controls.includes)
+    order = _order(gate, controls.sort)
+    params = [*await chains.resolve(gate, type_, asked.search), *decision.narrow, ("_sort", order)]
     count = gate.services.settings.page_default if controls.count is None else controls.count
     is_counted = controls.summary == "count" or count == 0
     total = None
@@ -44,7 +43,7 @@ async def search(gate: Gate, decision: Decision, asked: Request) -> Response:
     matches, has_more = (
         ([], False) if is_counted else await _page(gate, decision, type_, params, controls.offset, count)
     )
-    included = await _included(gate, type_, matches, controls.includes, rights) if matches else []
+    included = await including.included(gate, matches, controls.includes, rights)
     disclosed = [*matches, *(resource for resource, _ in included)]
     await gate.record(
         asked.interaction,
@@ -58,6 +57,22 @@ async def search(gate: Gate, decision: Decision, asked: Request) -> Response:
         entries.append(_warning(asked.ignored))
     found = answer.links(f"{base}/{type_}", asked.client, controls, count, has_more=has_more)
     return answer.bundle(answer.searchset(entries, found, total=total))
+
+
+def _order(gate: Gate, keys: Sequence[Sort]) -> str:
+    """Return the order for HAPI; through a reference only where all that it reaches is visible.
+
+    The order of what is shown tells of the values that it is sorted by.
+    """
+    for key in keys:
+        if key.target and not chains.is_open(gate.decide(_sorting(key.target, str(key.last)))):
+            raise RefusedError("ERR_008", "sorted by what is seen in part")
+    texts = [key.text() for key in keys]
+    return ",".join(texts if "_id" in [text.removeprefix("-") for text in texts] else [*texts, "_id"])
+
+
+def _sorting(type_: str, parameter: str) -> Interaction:
+    return Interaction("search", type_, parameters=((parameter, "-"),))
 
 
 async def _page(
@@ -94,85 +109,6 @@ async def _walk(gate: Gate, decision: Decision, type_: str, params: Params) -> A
             raise TooCostlyError()
         if await gate.confirm(decision, resource):
             yield resource
-
-
-def _include_rights(gate: Gate, includes: Sequence[Include]) -> dict[str, Decision]:
-    """Return the decision for each type that may be added; an include that can add nothing is refused."""
-    rights: dict[str, Decision] = {}
-    for include in includes:
-        row = TABLE[include.source][include.parameter]
-        if include.reverse:
-            # It finds what was not asked for by id: that is a search.
-            asked = {include.source: Interaction("search", include.source, parameters=(("_id", "-"),))}
-            if include.source == "Provenance":
-                asked = {"Provenance": Interaction("search", "Provenance", parameters=(("target", "-"),))}
-        else:
-            types = [include.target] if include.target else row["targets"]
-            # One reference is followed, as a read of the target would.
-            asked = {type_: Interaction("read", type_, "-") for type_ in types}
-        decisions = {type_: gate.may(interaction) for type_, interaction in asked.items()}
-        if not any(decision.allowed for decision in decisions.values()):
-            refused = next(iter(decisions.values()), None)
-            raise RefusedError((refused.code if refused else None) or "ERR_004", "include")
-        rights |= {type_: decision for type_, decision in decisions.items() if decision.allowed}
-    return rights
-
-
-async def _included(
-    gate: Gate,
-    type_: str,
-    matches: Sequence[Resource],
-    includes: Sequence[Include],
-    rights: Mapping[str, Decision],
-) -> list[tuple[Resource, Decision]]:
-    """Return what the includes add to the visible matches, each confirmed by its own right."""
-    if not includes:
-        return []
-    ids = ",".join(resource["id"] for resource in matches)
-    page = await gate.hapi.search(
-        type_, [("_id", ids), *(include.pair() for include in includes)], count=len(matches)
-    )
-    candidates = [
-        entry["resource"]
-        for entry in page.get("entry", [])
-        if entry.get("search", {}).get("mode") == "include"
-    ]
-    if len(candidates) > MOST_INCLUDED:
-        raise TooCostlyError()
-    found: list[tuple[Resource, Decision]] = []
-    reached = {reference for resource in matches for reference in references(resource)}
-    left = [c for c in candidates if c["resourceType"] in rights]
-    # A name is shown because something visible refers to it, and that may itself be an included resource.
-    while True:
-        confirmed = []
-        for candidate in left:
-            right = rights[candidate["resourceType"]]
-            is_reached = f"{candidate['resourceType']}/{candidate['id']}" in reached
-            if right.depends == "referenced":
-                is_visible = is_reached and policy.confirm(right, candidate, linked=True)
-            else:
-                is_visible = await gate.confirm(right, candidate)
-            if is_visible:
-                confirmed.append(candidate)
-                found.append((candidate, right))
-        if not confirmed:
-            return found
-        left = [c for c in left if c not in confirmed]
-        reached |= {reference for resource in confirmed for reference in references(resource)}
-
-
-def references(value: Any) -> Iterator[str]:
-    """Yield `Type/id` of every literal reference in a resource."""
-    if isinstance(value, list):
-        for item in value:
-            yield from references(item)
-    elif isinstance(value, Mapping):
-        text = value.get("reference")
-        if isinstance(text, str) and "/" in text:
-            yield "/".join(text.split("/")[:2])
-        for item in value.values():
-            if isinstance(item, list | dict):
-                yield from references(item)
 
 
 def _entry(base: str, resource: Mapping[str, Any], mode: str) -> dict[str, Any]:

@@ -25,6 +25,8 @@ Kind = Literal[
     "history-type",
     "capabilities",
     "operation",
+    "batch",
+    "transaction",
     "dicomweb-read",
     "dicom-upload",
     "websocket",
@@ -72,6 +74,7 @@ class Interaction:
     `parameters` of a create, update, patch or delete are its conditional criteria (If-None-Exist or the
     query) and nothing else: they are a search and need the right to search. `_format` never comes here.
     `dicomweb-read` has type ImagingStudy and an id (instance level) or none (QIDO of studies).
+    `batch` and `transaction` are never decided: their entries are, each like a request of its own.
     `websocket` without a type is the connection; with type and id it is the delivery of one message.
     """
 

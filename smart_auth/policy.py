@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -40,8 +41,26 @@ _LETTERS = {
 }
 _WRITES = frozenset({"create", "update", "patch", "delete"})
 _WITHOUT_ID = frozenset({"search", "create", "history-type"})
-# Operation -> the type that it works on. Each needs `u` in the scope and its name in the role's cell.
-OPERATIONS = {"$review": "Task", "$sign": "DiagnosticReport"}
+
+
+class Operation(NamedTuple):
+    """What an operation works on, and the letter that it needs of scope and role."""
+
+    types: frozenset[str]
+    letter: str
+    is_named: bool = False
+    """It also has to stand in the role's cell, and a person asks for it."""
+
+
+# Everything that may be called; what is read or checked by the others is what the letter allows anyway.
+OPERATIONS: Mapping[str, Operation] = {
+    "$review": Operation(frozenset({"Task"}), "u", is_named=True),
+    "$sign": Operation(frozenset({"DiagnosticReport"}), "u", is_named=True),
+    "$everything": Operation(frozenset({"Patient", "Encounter"}), "r"),
+    "$meta": Operation(roles.TYPES, "r"),
+    "$validate": Operation(roles.TYPES, "c"),
+}
+_ON_TYPE = frozenset({"$validate"})
 # What may be told over the WebSocket.
 NOTIFIED = ("DiagnosticReport", "ImagingStudy", "Task")
 _SESSION_KINDS = frozenset({"dicomweb-read", "dicom-upload", "websocket"})
@@ -134,9 +153,11 @@ def _right(interaction: Interaction, caller: Principal) -> _Right:
     if id_ is not None and (not _ID.fullmatch(id_) or id_ in (".", "..")):
         raise _RefusedError("ERR_008")
     if kind == "operation":
-        if type_ is None or id_ is None or OPERATIONS.get(interaction.operation or "") != type_:
+        asked = OPERATIONS.get(interaction.operation or "")
+        if asked is None or type_ not in asked.types or (id_ is None) != (interaction.operation in _ON_TYPE):
             raise _RefusedError("ERR_008")
-        return _Right(type_, "u", roles.rows_of(type_), interaction.operation)
+        named = interaction.operation if asked.is_named else None
+        return _Right(str(type_), asked.letter, roles.rows_of(str(type_)), named)
     if kind == "dicomweb-read" and type_ == "ImagingStudy":
         return _Right(type_, "r" if id_ else "s", roles.rows_of(type_))
     if kind == "dicom-upload" and type_ in (None, "ImagingStudy"):

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from facade.errors import BadRequestError, FacadeError, MethodError, NotFoundError, UnknownParameterError
 from facade.parameters import TABLE
-from facade.request import Request, accepts_json, criteria, if_match, pairs, parse
+from facade.preconditions import version_seen as if_match
+from facade.request import Request, accepts_json, criteria, pairs, parse
 
 BASE = "http://localhost:8080"
 
@@ -27,7 +28,12 @@ def read(method: str, path: str, query: str = "", *, lenient: bool = False) -> R
         ("POST", "/fhir/Patient/_search", "search"),
         ("POST", "/fhir/Patient", "create"),
         ("PUT", "/fhir/Patient/1", "update"),
+        ("PATCH", "/fhir/Patient/1", "patch"),
         ("DELETE", "/fhir/Patient/1", "delete"),
+        ("POST", "/fhir", "batch"),
+        ("GET", "/fhir/Patient/1/$everything", "operation"),
+        ("GET", "/fhir/Patient/1/$meta", "operation"),
+        ("POST", "/fhir/Patient/$validate", "operation"),
         ("POST", "/fhir/Task/1/$review", "operation"),
         ("POST", "/fhir/Task/1/%24review", "operation"),
     ],
@@ -50,8 +56,13 @@ def test_each_address_is_one_interaction(method: str, path: str, kind: str) -> N
         ("GET", "/fhir/Patient/$everything", MethodError),
         ("GET", "/fhir/Task/1/$review", MethodError),
         ("POST", "/fhir/$export", MethodError),
-        ("POST", "/fhir", MethodError),
-        ("PATCH", "/fhir/Patient/1", MethodError),
+        ("GET", "/fhir", MethodError),
+        ("PATCH", "/fhir/Patient", MethodError),
+        ("GET", "/fhir/Observation/1/$everything", MethodError),
+        ("POST", "/fhir/Patient/1/$everything", MethodError),
+        ("GET", "/fhir/Patient/$meta", MethodError),
+        ("POST", "/fhir/Patient/1/$meta-add", MethodError),
+        ("POST", "/fhir/Patient/1/$validate", MethodError),
         ("PUT", "/fhir/Patient", MethodError),
         ("DELETE", "/fhir/Patient", MethodError),
     ],
@@ -75,10 +86,10 @@ def test_what_is_not_offered_is_refused(method: str, path: str, error: type[Faca
         "_type=Patient",
         "_cascade=delete",
         "_at=2020",
-        "_include=*",
+        "_include=Observation:*",
         "_include=Observation:subject",
         "_include:recurse=Patient:link",
-        "_revinclude=Observation:*",
+        "_revinclude=Observation:*:Device",
         "_revinclude=Observation:encounter",
         "_has:Observation:code:code=1",
         "_has:Observation:subject=1",
@@ -89,6 +100,9 @@ def test_what_is_not_offered_is_refused(method: str, path: str, error: type[Faca
         "general-practitioner.name=x",
         "_sort=general-practitioner.name",
         "_sort=organization",
+        "_sort=organization.nothing",
+        "_sort=organization:Patient.name",
+        "_sort=organization.partof.name",
         "colour=red",
     ],
 )
@@ -127,6 +141,29 @@ def test_a_chain_says_which_type_it_enters() -> None:
     assert (back.reverse, back.parameter, back.targets) == (True, "subject", ("Observation",))
 
 
+def test_a_wildcard_stands_for_every_reference_of_the_table() -> None:
+    forward = read("GET", "/fhir/Observation", "_include=*").controls.includes
+    assert {i.parameter for i in forward} >= {"subject", "performer", "derived-from"}
+    assert all(i.source == "Observation" and i.is_wildcard and not i.reverse for i in forward)
+    back = read("GET", "/fhir/Patient", "_revinclude=*").controls.includes
+    assert all(i.reverse and "Patient" in TABLE[i.source][i.parameter]["targets"] for i in back)
+    assert forward == read("GET", "/fhir/Observation", "_include=Observation:*").controls.includes
+
+
+def test_a_sort_through_a_reference_says_where_it_goes() -> None:
+    keys = read("GET", "/fhir/Observation", "_sort=-subject:Patient.birthdate,_id").controls.sort
+    assert [key.text() for key in keys] == ["-Patient:subject.birthdate", "_id"]
+
+
+def test_conditional_writes_have_criteria_in_the_place_of_an_id() -> None:
+    for method, kind in (("PUT", "update"), ("PATCH", "patch"), ("DELETE", "delete")):
+        asked = read(method, "/fhir/Patient", "identifier=a|b").interaction
+        assert (asked.kind, asked.id, asked.parameters) == (kind, None, (("identifier", "a|b"),))
+        for query in ("_count=1", "_expunge=true", "general-practitioner.name=x", "colour=red"):
+            with pytest.raises(UnknownParameterError):
+                read(method, "/fhir/Patient", query)
+
+
 def test_lenient_leaves_unknown_parameters_out_and_says_so() -> None:
     asked = read("GET", "/fhir/Patient", "colour=red&name=x", lenient=True)
     assert asked.interaction.parameters == (("name", "x"),)
@@ -136,6 +173,9 @@ def test_lenient_leaves_unknown_parameters_out_and_says_so() -> None:
 
 def test_writes_take_no_parameters() -> None:
     for method, path in (
+        ("POST", "/fhir"),
+        ("PATCH", "/fhir/Patient/1"),
+        ("GET", "/fhir/Patient/1/$meta"),
         ("POST", "/fhir/Patient"),
         ("PUT", "/fhir/Patient/1"),
         ("DELETE", "/fhir/Patient/1"),
@@ -145,10 +185,9 @@ def test_writes_take_no_parameters() -> None:
 
 
 def test_a_condition_is_a_search_of_the_type_without_chains() -> None:
-    assert [p.name for p in criteria("Patient", "identifier=a|b&active=true", BASE)] == [
-        "identifier",
-        "active",
-    ]
+    found = criteria("Patient", "identifier=a|b&active=true", BASE)
+    assert [p.name for p in found] == ["active", "identifier"]
+    assert found == criteria("Patient", "?active=true&identifier=a%7Cb", BASE), "equal conditions are one"
     for text in ("", "_count=1", "organization.name=x", "_has:Observation:subject:code=1", "colour=red"):
         with pytest.raises(FacadeError):
             criteria("Patient", text, BASE)

@@ -204,7 +204,7 @@ def test_the_capability_statement_is_open() -> None:
         Interaction("search", "Patient", "x"),
         Interaction("search", None),
         Interaction("create", "Patient", "chosen-id"),
-        Interaction("operation", "Patient", "x", operation="$everything"),
+        Interaction("operation", "Patient", "x", operation="$export"),
         Interaction("operation", "Task", "x", operation="$sign"),
         Interaction("operation", "Task", operation="$review"),
         Interaction("operation", None, None, operation="$export"),

@@ -1,43 +1,101 @@
-"""`$review` on a Task and `$sign` on a DiagnosticReport: what is sent, and in which order it is checked.
+"""Operations: `$review` on a Task and `$sign` on a DiagnosticReport, `$validate`, `$meta`, `$everything`.
 
-Both need If-Match of the version that was shown. Sources: the product's design, section 4; FHIR R4
-operations.html (Parameters).
+The first two need If-Match of the version that was shown; `$validate` stores nothing.
+Sources: the product's design, section 4; FHIR R4 operations.html (Parameters).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from facade import answer, reports
-from facade.errors import BadRequestError, InvalidResourceError, StaleVersionError, VersionRequiredError
+from facade import answer, changes, everything, outcome, reports
+from facade.errors import (
+    BadRequestError,
+    BusinessRuleError,
+    InvalidResourceError,
+    RefusedError,
+    StaleVersionError,
+    VersionRequiredError,
+)
 from facade.gate import Gate
+from facade.preconditions import version_seen
 from facade.reading import patient_reference
 from facade.reports import Resource, Result
+from facade.request import Request
 from facade.signature import version_of
+from smart_auth import policy
 from smart_auth.interaction import Decision, Interaction
+
+if TYPE_CHECKING:
+    from facade.dispatch import Sent
 
 _SHOWN = re.compile(r"DiagnosticReport/[A-Za-z0-9\-.]{1,64}/_history/[0-9]{1,10}", re.ASCII)
 _LONGEST_REASON = 1000
 
 
-async def operation(
-    gate: Gate, decision: Decision, interaction: Interaction, body: Mapping[str, Any], version: str | None
-) -> Response:
+async def operation(gate: Gate, decision: Decision, asked: Request, sent: Sent) -> Response:
     """Run the operation that the policy has allowed."""
+    match asked.interaction.operation:
+        case "$meta":
+            return await _meta(gate, decision, asked.interaction)
+        case "$validate":
+            return await _validate(gate, decision, asked.interaction, sent)
+        case "$everything":
+            return await everything.everything(gate, decision, asked)
+    return await _report_operation(gate, decision, asked.interaction, sent)
+
+
+async def _report_operation(gate: Gate, decision: Decision, interaction: Interaction, sent: Sent) -> Response:
+    body = await sent.resource("Parameters")
+    version = version_seen(sent.conditions.if_match, body)
     if version is None:
         raise VersionRequiredError()
-    if body.get("resourceType") != "Parameters":
-        raise InvalidResourceError("the body is a Parameters resource", expression="Parameters")
     current = await gate.read(decision, str(interaction.type), str(interaction.id))
     if interaction.operation == "$review":
         changed = await _review(gate, interaction, current, body, version)
     else:
         changed = await _sign(gate, interaction, current, version)
     return answer.resource(changed)
+
+
+async def _meta(gate: Gate, decision: Decision, interaction: Interaction) -> Response:
+    """Answer what the server says of one resource (R4 resource-operation-meta)."""
+    found = await gate.read(decision, str(interaction.type), str(interaction.id))
+    shown = policy.project(decision, found).get("meta", {})
+    what = [f"{interaction.type}/{interaction.id}"]
+    detail = {"operation": "$meta"}
+    await gate.record(interaction, what=what, patients=[patient_reference(found)], detail=detail)
+    body = {"resourceType": "Parameters", "parameter": [{"name": "return", "valueMeta": shown}]}
+    return answer.resource(body, version=answer.etag(found))
+
+
+async def _validate(gate: Gate, decision: Decision, interaction: Interaction, sent: Sent) -> Response:
+    """Answer whether a create of this resource would be accepted (R4 resource-operation-validate)."""
+    body = await sent.resource(None)
+    if body.get("resourceType") == "Parameters":
+        given = body.get("parameter", [])
+        found = [
+            item.get("resource")
+            for item in (given if isinstance(given, list) else [])
+            if isinstance(item, dict) and item.get("name") == "resource"
+        ]
+        body = found[0] if len(found) == 1 and isinstance(found[0], dict) else {}
+    outcome_body = answer.done()
+    try:
+        if body.get("resourceType") != interaction.type:
+            raise InvalidResourceError(
+                "resourceType is not the type of the address", expression="resourceType"
+            )
+        body.pop("id", None)
+        await changes.prepare(gate, decision, body, None)
+    except (InvalidResourceError, BusinessRuleError, RefusedError) as error:
+        outcome_body = outcome.operation_outcome(error)
+    await gate.record(interaction, what=[str(interaction.type)], detail={"operation": "$validate"})
+    return answer.bundle(outcome_body)
 
 
 async def _review(
