@@ -132,9 +132,7 @@ def _security(smart: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "extension": [
             {
-                "url": _DEFINITIONS = "http://hl7.org/fhir/OperationDefinition"
-_DEFINED = {"$meta": "Resource-meta", "$validate": "Resource-validate"}
-_OAUTH_URIS,
+                "url": _OAUTH_URIS,
                 "extension": [
                     {"url": name, "valueUri": smart[endpoint]}
                     for name, endpoint in _ENDPOINTS.items()
