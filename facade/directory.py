@@ -13,6 +13,7 @@ from facade import access, exact, reading, searching
 from facade.errors import FacadeError, NotFoundError, RefusedError
 from facade.gate import Gate
 from facade.hapi import encode
+from facade.preconditions import Preconditions
 from facade.request import Request, pairs, parse
 from facade.state import Services
 from smart_auth.directory import DirectoryError, Found, Parameters
@@ -68,6 +69,6 @@ async def _answer(gate: Gate, asked: Request) -> dict[str, Any]:
     if asked.interaction.kind == "search":
         response = await searching.search(gate, decision, asked)
     else:
-        response = await reading.read(gate, decision, asked, None, is_get=False)
+        response = await reading.read(gate, decision, asked, Preconditions())
     body: dict[str, Any] = exact.loads(bytes(response.body))
     return body
