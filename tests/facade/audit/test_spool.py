@@ -186,18 +186,25 @@ while True:
     sys.stdout.write(f"{number:032x}\\n")
     sys.stdout.flush()
     number += 1
+    sys.stdin.readline()  # not ahead of the test: what is killed is the newest record
 """
 
 
 def test_kill_9_of_a_writer_loses_no_acknowledged_record(tmp_path: Path) -> None:
     acknowledged = []
     with subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", WRITER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
     ) as process:
         assert process.stdout is not None
+        assert process.stdin is not None
         for line in process.stdout:
             acknowledged.append(line.strip())
-            if len(acknowledged) == 300:
+            if len(acknowledged) == 101:
                 process.send_signal(signal.SIGKILL)
                 break
+            process.stdin.write("\n")
     assert set(acknowledged) <= set(ids(tmp_path))
