@@ -147,12 +147,21 @@ async def second_factor_page(auth: SMARTAuth, request: Request) -> Response:
     return await _second_factor_form(auth, request, session, await _user(auth, session))
 
 
-async def turn_on(auth: SMARTAuth, request: Request) -> Response:
-    """Enrol by password and first code; the recovery codes are shown once."""
+async def change_second_factor(auth: SMARTAuth, request: Request) -> Response:
+    """Turn it on or off, as the form says (`do`), if that is what can still be done."""
     session, form = await _genuine(auth, request)
     user = await _user(auth, session)
+    if form.get("do") == ("off" if totp.is_on(user) else "on"):
+        return await (_turn_off if totp.is_on(user) else _turn_on)(auth, request, session, user, form)
+    return RedirectResponse(f"{PAGE}/second-factor", 303, headers=web.NO_STORE)
+
+
+async def _turn_on(
+    auth: SMARTAuth, request: Request, session: Session, user: User, form: dict[str, str]
+) -> Response:
+    """Enrol by password and first code; the recovery codes are shown once."""
     kept = await auth.store.get("enrol", session.sid)
-    if kept is None or totp.is_on(user):
+    if kept is None:
         return RedirectResponse(f"{PAGE}/second-factor", 303, headers=web.NO_STORE)
     refused = await _confirmed(auth, request, user, form)
     if refused is None:
@@ -167,10 +176,10 @@ async def turn_on(auth: SMARTAuth, request: Request) -> Response:
     return await _second_factor_form(auth, request, session, user, **refused)
 
 
-async def turn_off(auth: SMARTAuth, request: Request) -> Response:
+async def _turn_off(
+    auth: SMARTAuth, request: Request, session: Session, user: User, form: dict[str, str]
+) -> Response:
     """Remove the second factor by password and code."""
-    session, form = await _genuine(auth, request)
-    user = await _user(auth, session)
     refused = await _confirmed(auth, request, user, form)
     if refused is None:
         address = web.address(auth, request)

@@ -171,10 +171,10 @@ async def test_the_second_factor_is_turned_on_by_password_and_code(
     await log_in(browser, "demo-patient")
     phone = Phone(key_of(await browser.get("/auth/account/second-factor")))
     wrong = {"code": phone.wrong(), "password_old": PASSWORD}
-    assert (await post(browser, "second-factor", **wrong)).status_code == 401
+    assert (await post(browser, "second-factor", do="on", **wrong)).status_code == 401
     code = phone.code()
-    assert (await post(browser, "second-factor", code=code, password_old="wrong")).status_code == 401
-    page = await post(browser, "second-factor", code=code, password_old=PASSWORD)
+    assert (await post(browser, "second-factor", do="on", code=code, password_old="wrong")).status_code == 401
+    page = await post(browser, "second-factor", do="on", code=code, password_old=PASSWORD)
     assert len(re.findall(r"<li><code>([0-9a-z-]{19})</code>", page.text)) == 10
     assert ("second-factor-on", "success") in recorder.kinds()
     shown = await browser.get("/auth/account?done=second_factor_turned_on")
@@ -191,18 +191,23 @@ async def test_the_second_factor_is_turned_off_by_password_and_code(
     csrf = csrf_of(await browser.get("/auth/login/code"))
     await browser.post("/auth/login/code", data={"csrf": csrf, "code": codes[0]})
     code = phone.code()
+    # A form of another tab, from before it was on.
+    late = await post(browser, "second-factor", do="on", code=code, password_old=PASSWORD)
+    assert late.headers["location"] == "/auth/account/second-factor"
     assert (
-        await post(browser, "second-factor/off", code=phone.wrong(), password_old=PASSWORD)
+        await post(browser, "second-factor", do="off", code=phone.wrong(), password_old=PASSWORD)
     ).status_code == 401
-    assert (await post(browser, "second-factor/off", code=code, password_old="wrong")).status_code == 401
-    answer = await post(browser, "second-factor/off", code=code, password_old=PASSWORD)
+    assert (
+        await post(browser, "second-factor", do="off", code=code, password_old="wrong")
+    ).status_code == 401
+    answer = await post(browser, "second-factor", do="off", code=code, password_old=PASSWORD)
     assert answer.headers["location"] == "/auth/account?done=second_factor_turned_off"
     assert ("second-factor-off", "success") in recorder.kinds()
     browser.cookies.clear()
     assert (await log_in(browser, "demo-doctor")).headers["location"] == "/"
 
 
-@pytest.mark.parametrize("path", ["sessions", "password", "second-factor", "second-factor/off"])
+@pytest.mark.parametrize("path", ["sessions", "password", "second-factor"])
 async def test_a_change_needs_the_sessions_own_form(
     auth: SMARTAuth, browser: httpx.AsyncClient, path: str
 ) -> None:
