@@ -27,6 +27,12 @@ class Entry:
 
 ENTRIES = (
     Entry("viewer", "/pacs-viewer/", {"ko": "영상 보기", "en": "Images"}, "ImagingStudy"),
+    Entry(
+        "launch",
+        "/auth/launch",
+        {"ko": "환자 선택과 앱 실행", "en": "Choose a patient, open an app"},
+        "Patient",
+    ),
     Entry("apps", "/auth/apps", {"ko": "연결된 앱", "en": "Connected apps"}),
     Entry("account", "/auth/account", {"ko": "내 계정과 보안", "en": "Account and security"}),
 )

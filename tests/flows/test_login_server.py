@@ -155,6 +155,7 @@ def test_sessions_are_gone_and_not_given_back_when_redis_lost_them(
     wait_for(lambda: browser.get("/auth/me").status_code == 401, "the session to be over", 3)
 
 
+@pytest.mark.usefixtures("hapi")  # the page that opens an app names patients
 @pytest.mark.parametrize("role", ROLES)
 def test_every_menu_entry_of_a_role_leads_to_a_page(door: Stack, new_person: NewPerson, role: str) -> None:
     browser = new_person(role).logged_in()
