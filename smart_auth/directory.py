@@ -26,6 +26,7 @@ MOST_OFFSET = 1000
 _SCOPES = scopes.parse("user/*.rs")
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)[:.\d]*(Z|[+-]\d\d:\d\d)", re.ASCII)
 _HANGUL = re.compile(r"[가-힣]{2,}")
 _NAME_USES = ("official", "usual", None)
 
@@ -215,7 +216,12 @@ def _written(name: Resource) -> str:
 
 
 def _minute(value: object) -> str:
-    return str(value)[:16].replace("T", " ") if isinstance(value, str) else ""
+    """A FHIR dateTime to the minute, with the zone that it was written in."""
+    match = _MOMENT.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return str(value)[:10] if isinstance(value, str) else ""
+    zone = "UTC" if match[3] in ("Z", "+00:00") else match[3]
+    return f"{match[1]} {match[2]} {zone}"
 
 
 def _items(resource: Resource, element: str) -> list[Resource]:

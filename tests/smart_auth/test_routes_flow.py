@@ -50,7 +50,9 @@ def flow_of(browser: httpx.AsyncClient, scope: str = ASKED, **more: Any) -> Flow
 async def page_of(browser: httpx.AsyncClient, flow: Flow) -> httpx.Response:
     """The first page that a signed-in person sees."""
     answer = await flow.authorize()
-    while answer.has_redirect_location and not answer.headers["location"].startswith(REDIRECT):
+    for _ in range(4):
+        if not answer.has_redirect_location or answer.headers["location"].startswith(REDIRECT):
+            break
         answer = await browser.get(answer.headers["location"])
     return answer
 
