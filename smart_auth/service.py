@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +23,7 @@ from smart_auth.assertion import ClientAuthenticator
 from smart_auth.authenticate import Authenticator
 from smart_auth.database import Database
 from smart_auth.directory import Directory, DirectoryError, Looker, principal_of
-from smart_auth.errors import InvalidTokenError
+from smart_auth.errors import InvalidTokenError, StoreUnavailableError
 from smart_auth.events import OnEvent, Outcome, ignore
 from smart_auth.grants import Grants
 from smart_auth.interaction import Principal, Role
@@ -112,6 +113,10 @@ class SMARTAuth:
         """Bring the tables up to date and start following revocations."""
         await self.in_thread(self.database.migrate)
         await self.in_thread(self.feed.start)
+        # Since when Redis remembers is noted now, so that the first back end is not taken for a replay. If it
+        # does not answer yet, the first question notes it.
+        with suppress(StoreUnavailableError):
+            await self.store.remembers_since()
 
     async def stop(self) -> None:
         """Stop the feed and close what was opened."""
