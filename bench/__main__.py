@@ -14,7 +14,7 @@ from contextlib import ExitStack
 
 from rich.console import Console
 
-from bench import fhir, frames, pipeline, report
+from bench import auth, fhir, frames, pipeline, report
 from bench.installation import Installation, installation
 from bench.rows import Row
 from demo.run import FAILURES
@@ -29,6 +29,7 @@ MODULES = ("htj2k", "inference")
 PRODUCT: dict[str, Callable[[Installation], Iterator[Row]]] = {
     "pipeline": pipeline.rows,
     "frames": frames.rows,
+    "auth": auth.rows,
     "fhir": fhir.rows,
 }
 PARTS = (*MODULES, *PRODUCT)
@@ -83,7 +84,9 @@ def _measure(parts: list[str], add: Sink, console: Console) -> dict[str, str]:
     with ExitStack() as stack:
         console.print("[dim]start of the product …[/dim]")
         try:
-            product = stack.enter_context(installation(fhir.PROGRAMS if wanted == ["fhir"] else ()))
+            product = stack.enter_context(
+                installation(fhir.PROGRAMS if set(wanted) <= {"auth", "fhir"} else ())
+            )
         except (DeployError, *FAILURES) as error:
             return failed | dict.fromkeys(wanted, f"{type(error).__name__}: {error}")
         for name in wanted:

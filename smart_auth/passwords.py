@@ -30,6 +30,8 @@ tester testing user hospital doctor nurse patient clinic medical radiology neuro
 abcdefgh abcdefghijkl abcd1234 qwer1234 asdf1234 zaq12wsx qazwsx qazwsxedc 1qaz2wsx q1w2e3r4 q1w2e3r4t5
 dkssudgktpdy qlalfqjsgh tkfkdgo alcls korea seoul daehanminguk samsung hangul
 """
+_KEYS = ("1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm")
+WALK = 0.65
 COMMON = frozenset(_COMMON.split())
 # Made once per process: an unknown user costs the same argon2 as a known one.
 _NOBODY = HASHER.hash(new_secret())
@@ -55,10 +57,26 @@ def check_password(password: str, username: str, *, length: int) -> None:
         raise RuleError(f"a password has {length} to {MAX_LENGTH} characters")
     plain = password.lower()
     stem = re.sub(r"^[\d\W_]+|[\d\W_]+$", "", plain)
-    if stem in COMMON or plain in COMMON or len(set(plain)) < 5 or _is_sequence(plain):
+    half = plain[: len(plain) // 2]
+    if (
+        stem in COMMON
+        or plain in COMMON
+        or len(set(plain)) < 5
+        or plain in (half * 2, half + half[::-1])
+        or _is_sequence(plain)
+        or _is_keyboard_walk(plain)
+    ):
         raise RuleError("this password is too common")
     if len(username) >= 3 and username.lower() in plain:
         raise RuleError("a password does not contain the user name")
+
+
+def _is_keyboard_walk(text: str) -> bool:
+    """Neighbouring keys for most of the way: 1qaz2wsx3edc, qweasdzxc123. In words one pair in six is such."""
+    at = {key: (row, column) for row, keys in enumerate(_KEYS) for column, key in enumerate(keys)}
+    pairs = [(at[a], at[b]) for a, b in itertools.pairwise(text) if a in at and b in at]
+    near = sum(abs(a[0] - b[0]) <= 1 and abs(a[1] - b[1]) <= 1 for a, b in pairs)
+    return near >= WALK * max(1, len(text) - 1)
 
 
 def _is_sequence(text: str) -> bool:

@@ -22,6 +22,10 @@ from smart_auth.errors import RuleError
         "abcdefghijklm",
         "demo-user-2026!x",
         "dkssudgktpdy1!",
+        "1qaz2wsx3edc",
+        "qweasdzxc123",
+        "123456654321",
+        "bluebirdbluebird",
     ],
 )
 def test_a_weak_password_is_refused(password: str) -> None:
