@@ -6,6 +6,7 @@ upstream calls and get the same answer.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -94,6 +95,16 @@ class Gate:
             except NotFoundError:
                 self._visible[key] = None
         return self._visible[key]
+
+    def fresh(self) -> Gate:
+        """Return the same caller with nothing remembered: for the next entry of a batch."""
+        gate = copy.copy(self)
+        gate._visible = {}
+        return gate
+
+    def assume(self, type_: str, id_: str, resource: dict[str, Any]) -> None:
+        """Let references of a transaction find what another of its entries makes, under a made-up id."""
+        self._visible[type_, id_] = resource
 
     async def record(
         self,

@@ -30,6 +30,7 @@ class FacadeSettings(BaseSettings):
     answer_max_bytes: int = Field(32 * 1024**2, description="Largest answer of HAPI that is read into memory")
     hapi_timeout_s: float = Field(10.0, description="Time that HAPI has for one answer")
     hapi_connections: int = Field(50, description="Connections to HAPI")
+    bundle_entries: int = Field(100, description="Most entries of a batch or transaction")
     page_default: int = Field(50, description="Entries of a page when the client names no _count")
     page_max: int = Field(200, description="Most entries of a page")
     accel: bool = Field(True, description="Let nginx carry answers that nobody has to inspect (way a)")
