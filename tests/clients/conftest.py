@@ -67,6 +67,7 @@ def browser_app(stack: Stack, hospital: Run) -> Iterator[BrowserApp]:
     )
     yield BrowserApp(base_url, client_id)
     server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture(scope="session")
