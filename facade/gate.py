@@ -43,6 +43,9 @@ class Gate:
         self.hapi = services.hapi
         self.principal = principal
         self.who = who(principal, address)
+        self.raw = ""
+        """Method and address as they came, for the trail."""
+        self._facts: Mapping[str, str] = {}
         self._visible: dict[tuple[str, str], dict[str, Any] | None] = {}
 
     @classmethod
@@ -52,6 +55,17 @@ class Gate:
             shared = await shared_patients(services.hapi, principal.organization)
             principal = principal.with_shared(shared)
         return cls(services, principal, address)
+
+    def entry(self, number: int) -> Gate:
+        """Return a gate of the same caller for one entry of a batch: what it records names the entry.
+
+        With `access.audited(gate.entry(n), interaction)` around it, each entry is in the trail like a request
+        of its own, refused ones too.
+        """
+        one = Gate(self.services, self.principal, self.who.address)
+        one.raw = self.raw
+        one._facts = {"entry": str(number)}
+        return one
 
     def may(self, interaction: Interaction) -> Decision:
         """Return the policy's decision, allowed or not."""
@@ -115,9 +129,18 @@ class Gate:
         outcome: Outcome = "0",
         reason: str | None = None,
         detail: Mapping[str, str] | None = None,
+        query: str | None = None,
         passed: bool = False,
     ) -> None:
-        """Make the record durable: one event for each patient disclosed, one if there is none."""
+        """Make the record durable: one event for each patient disclosed, one if there is none.
+
+        `query`: parameters that did not stand in the address. Of a search, and of what was not carried out,
+        the request is kept as it came.
+        """
+        is_query = interaction.kind in ("search", "history-type") or (
+            interaction.kind == "dicomweb-read" and interaction.id is None
+        )
+        sent = "\n\n".join(part for part in (self.raw, query) if part)
         disclosed: list[str | None] = [*sorted({patient for patient in patients if patient})]
         events = [
             audit_event(
@@ -129,7 +152,8 @@ class Gate:
                 outcome=outcome,
                 reason=reason,
                 request_id=log.request_id.get() or "",
-                detail=detail,
+                detail={**self._facts, **(detail or {})},
+                query=sent if is_query or outcome != "0" else None,
                 passed=passed,
             )
             for patient in (disclosed or [None])
