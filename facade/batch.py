@@ -30,7 +30,7 @@ async def batch(gate: Gate, body: Mapping[str, Any], sent: Preconditions) -> Res
 
 async def _entry(gate: Gate, raw: Any, index: int, sent: Preconditions) -> dict[str, Any]:
     settings = gate.services.settings
-    fresh = gate.fresh()
+    fresh = gate.entry(index, bundle.asked_as(raw))
     key = f"{sent.idempotency_key}#{index}" if sent.idempotency_key else None
     try:
         async with access.audited(fresh, _UNREADABLE):

@@ -33,6 +33,8 @@ class Entry:
     conditions: Preconditions
     body: dict[str, Any] | None = None
     full_url: str | None = None
+    sent: str = ""
+    """Method and url as they came."""
 
     async def resource(self, type_: str | None) -> dict[str, Any]:
         """Return the resource of the entry."""
@@ -51,6 +53,13 @@ class Entry:
             return json_patch.read(base64.b64decode(str(body.get("data", "")), validate=True))
         except binascii.Error:
             raise BadRequestError("the patch is not Base64") from None
+
+
+def asked_as(raw: Any) -> str:
+    """Return method and url of an entry as they came, whatever they are, for the trail."""
+    request = raw.get("request") if isinstance(raw, Mapping) else None
+    sent = request if isinstance(request, Mapping) else {}
+    return f"{sent.get('method', '')} {sent.get('url', '')}".strip()
 
 
 def kind(body: Mapping[str, Any]) -> Interaction:
@@ -118,7 +127,7 @@ def read(
     ):
         raise BadRequestError("this is not done in a Bundle", expression="request.url")
     found = with_condition(found, conditions.if_none_exist, base_url)
-    return Entry(index, found, conditions, resource, full_url)
+    return Entry(index, found, conditions, resource, full_url, asked_as(raw))
 
 
 def placed(error: FacadeError, index: int) -> FacadeError:

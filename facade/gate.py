@@ -56,16 +56,16 @@ class Gate:
             principal = principal.with_shared(shared)
         return cls(services, principal, address)
 
-    def entry(self, number: int) -> Gate:
-        """Return a gate of the same caller for one entry of a batch: what it records names the entry.
+    def entry(self, number: int, asked: str) -> Gate:
+        """Return a gate of the same caller for one entry of a Bundle, with nothing remembered.
 
-        With `access.audited(gate.entry(n), interaction)` around it, each entry is in the trail like a request
-        of its own, refused ones too.
+        What it records names the entry and holds `asked`, its method and url as they came: with
+        `access.audited` around it each entry is in the trail like a request of its own, refused ones too.
         """
-        one = Gate(self.services, self.principal, self.who.address)
-        one.raw = self.raw
-        one._facts = {"entry": str(number)}
-        return one
+        gate = self.fresh()
+        gate.raw = asked
+        gate._facts = {"entry": str(number)}
+        return gate
 
     def may(self, interaction: Interaction) -> Decision:
         """Return the policy's decision, allowed or not."""

@@ -247,7 +247,11 @@ async def _carry_out(gate: Gate, writes: Sequence[Write], prefer: str | None) ->
     for write in pending:
         _point(write.change.body if write.change else None, made, back=True)
     await asyncio.gather(
-        *(writing.record(gate, write.change, phase="intent") for write in writes if write.change)
+        *(
+            writing.record(gate.entry(write.entry.index, write.entry.sent), write.change, phase="intent")
+            for write in writes
+            if write.change
+        )
     )
     stored: Mapping[str, Any] = {}
     if pending:
@@ -318,7 +322,7 @@ async def _record(gate: Gate, write: Write, found: Resource) -> None:
             **(change.body or change.found or {}),
             "resourceType": match[1], "id": match[2], "meta": {"versionId": match[3]},
         }  # fmt: skip
-    await writing.record(gate, change, stored)
+    await writing.record(gate.entry(write.entry.index, write.entry.sent), change, stored)
 
 
 async def _replayed(gate: Gate, entries: Sequence[Entry], earlier: Mapping[str, Any]) -> dict[int, Resource]:
@@ -339,7 +343,7 @@ async def _answer(
     """Answer the reads from what is stored now, and put everything into the order of the request."""
     found = dict(answered)
     for entry in reads:
-        fresh = gate.fresh()
+        fresh = gate.entry(entry.index, entry.sent)
         async with access.audited(fresh, entry.asked.interaction):
             found[entry.index] = shown(await respond(fresh, entry.asked, entry))
     body = {"resourceType": "Bundle", "type": "transaction-response"}

@@ -204,7 +204,7 @@ def _entities(
             }
         )
     if query:
-        raw = query.encode("utf-8", "surrogateescape")[:QUERY_BYTES]
+        raw = _bytes(query)[:QUERY_BYTES]
         entities.append(
             {
                 "type": {"system": names.AUDIT_ENTITY_TYPE, "code": "2", "display": "System Object"},
@@ -233,6 +233,14 @@ def _concept(coded: names.Coded) -> dict[str, Any]:
 
 def _named(system: str, value: str) -> dict[str, Any]:
     return {"identifier": {"system": system, "value": value}}
+
+
+def _bytes(query: str) -> bytes:
+    """The bytes as they came; half a surrogate pair never came as bytes, and is spelled out."""
+    try:
+        return query.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return query.encode("utf-8", "backslashreplace")
 
 
 def _text(value: str) -> str:

@@ -303,3 +303,36 @@ async def test_a_draft_is_not_released_by_an_entry(
     )  # fmt: skip
     assert (answer.status_code, code_of(answer)) == (422, "ERR_402")
     assert ids(await world.ask("patient", "GET", f"Observation?_id={seen['id']}")) == set()
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+async def test_each_entry_is_in_the_trail_with_what_it_asked(
+    world: World, people: dict[str, str], kind: str
+) -> None:
+    before = len(world.trail())
+    search = f"ServiceRequest?subject={people['own']}&_count=1"
+    entries = [
+        entry("GET", search),
+        entry("POST", "ServiceRequest", order(people["own"], people["doctor"])),
+        entry("GET", people["own"]),
+    ]
+    if kind == "batch":
+        entries.append(entry("GET", "AuditEvent"))  # refused to a doctor
+    assert (await post(world, "doctor", kind, *entries)).status_code == 200
+    found: dict[str, list[dict[str, Any]]] = {}
+    for record in world.trail()[before:]:
+        about = record["event"]["entity"]
+        details = {one["type"]: one["valueString"] for one in about[-1].get("detail", [])}
+        if "entry" in details:
+            found.setdefault(details["entry"], []).append(record["event"])
+    assert set(found) == {str(number) for number in range(len(entries))}
+    (searched,) = found["0"]
+    queries = [base64.b64decode(one["query"]).decode() for one in searched["entity"] if "query" in one]
+    assert queries == [f"GET {search}"]
+    assert [event["action"] for event in found["1"]] == ["C", "C"]
+    assert [event["action"] for event in found["2"]] == ["R"]
+    if kind == "batch":
+        assert [event["outcome"] for event in found["3"]] == ["8"]
+    assert (
+        len({event["entity"][-1]["what"]["identifier"]["value"] for e in found.values() for event in e}) == 1
+    )

@@ -111,5 +111,7 @@ def test_a_hostile_query_is_kept_as_it_came_and_bounded() -> None:
     hostile = "GET /fhir/Patient?name=%00';DROP--\udcff"
     (query,) = slices(build("search", "E", query=hostile), "query")
     assert base64.b64decode(query["query"]) == b"GET /fhir/Patient?name=%00';DROP--\xff"
+    (query,) = slices(build("search", "E", query="GET x?\ud800"), "query")
+    assert base64.b64decode(query["query"]) == b"GET x?\\ud800"
     (query,) = slices(build("search", "E", query="x" * 100_000), "query")
     assert len(base64.b64decode(query["query"])) == QUERY_BYTES
