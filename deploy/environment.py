@@ -87,10 +87,6 @@ def _facade(settings: Settings, secrets: Mapping[str, str]) -> Variables:
         "FACADE_DATA_DIR": f"{var}/dicom",
         "FACADE_RECEIVER_URL": f"http://127.0.0.1:{settings.receiver_port}",
         "FACADE_RECEIVER_SECRET": secrets["receiver"],
-        "FACADE_IN_FLIGHT_MAX": str(settings.in_flight_max),
-        "FACADE_RATE_FHIR": str(settings.rate_general),
-        "FACADE_RATE_DICOMWEB": str(settings.rate_dicomweb),
-        "FACADE_RATE_ANONYMOUS": str(settings.rate_auth),
         "FACADE_SIGNING_KEY": str(key_path(var / "secrets", "report-signing")),
     }
 

@@ -62,7 +62,7 @@ async def _search(
 ) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     seen = 0
-    async for resource in gate.hapi.search_all(type_, [*params, *decision.narrow], page=MOST_IDS):
+    async for resource in gate.matches(decision, type_, [*params, *decision.narrow], page=MOST_IDS):
         seen += 1
         if seen > MOST_IDS * 5 or len(found) > MOST_IDS:
             raise TooCostlyError()

@@ -81,7 +81,8 @@ def controls(type_: str, given: Pairs, page_max: int, allowed: frozenset[str]) -
     """Read the control parameters that this interaction takes."""
     names = [name for name, _ in given]
     for name in names:
-        if name.partition(":")[0] not in allowed:
+        base, colon, _ = name.partition(":")
+        if base not in allowed or (colon and base not in ("_include", "_revinclude")):
             raise UnknownParameterError(name if name.isascii() and name.isprintable() else "")
         if name in ONCE and names.count(name) > 1:
             raise BadRequestError(f"{name} is given more than once")

@@ -70,7 +70,7 @@ async def _found(
         right = gate.may(Interaction("search", other, parameters=(tie,)))
         if not right.allowed:
             continue
-        async for resource in gate.hapi.search_all(other, [tie, *bounds, *right.narrow]):
+        async for resource in gate.matches(right, other, [tie, *bounds, *right.narrow]):
             seen += 1
             if seen > _MOST_SEEN:
                 raise TooCostlyError()

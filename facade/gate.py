@@ -6,13 +6,13 @@ upstream calls and get the same answer.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 from facade import log
 from facade.audit.event import Action, Outcome, Who, audit_event
 from facade.errors import HAPIGoneError, HAPINotFoundError, NotFoundError, RefusedError
+from facade.hapi import Params
 from facade.sharing import shared_patients
 from facade.state import Services
 from smart_auth import policy
@@ -43,10 +43,8 @@ class Gate:
         self.hapi = services.hapi
         self.principal = principal
         self.who = who(principal, address)
-        self.raw = ""
-        """Method and address as they came, for the trail."""
-        self._facts: Mapping[str, str] = {}
         self._visible: dict[tuple[str, str], dict[str, Any] | None] = {}
+        self._targets: dict[tuple[str, str], dict[str, Any]] = {}
 
     @classmethod
     async def enter(cls, services: Services, principal: Principal, address: str | None) -> Gate:
@@ -55,17 +53,6 @@ class Gate:
             shared = await shared_patients(services.hapi, principal.organization)
             principal = principal.with_shared(shared)
         return cls(services, principal, address)
-
-    def entry(self, number: int, asked: str) -> Gate:
-        """Return a gate of the same caller for one entry of a Bundle, with nothing remembered.
-
-        What it records names the entry and holds `asked`, its method and url as they came: with
-        `access.audited` around it each entry is in the trail like a request of its own, refused ones too.
-        """
-        gate = self.fresh()
-        gate.raw = asked
-        gate._facts = {"entry": str(number)}
-        return gate
 
     def may(self, interaction: Interaction) -> Decision:
         """Return the policy's decision, allowed or not."""
@@ -85,12 +72,12 @@ class Gate:
                 decision, f"{resource.get('resourceType')}/{resource.get('id')}"
             )
         if not linked and decision.depends == "target":
-            linked = await self._sees_all(resource.get("target", []))
+            linked = self._sees_all(resource.get("target", []))
         return policy.confirm(decision, resource, linked=linked)
 
     async def read(self, decision: Decision, type_: str, id_: str) -> dict[str, Any]:
         """Return a resource that the decision covers; missing, deleted and foreign are NotFoundError."""
-        resource = await self._stored(type_, id_)
+        resource = await self._stored(decision, type_, id_)
         if resource is None:
             if decision.depends == "referenced":
                 await self._is_referenced(decision, f"{type_}/{id_}")
@@ -98,6 +85,21 @@ class Gate:
         if decision.confirm and not await self.confirm(decision, resource):
             raise NotFoundError()
         return resource
+
+    async def matches(
+        self, decision: Decision, type_: str, params: Params, *, page: int = 200
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield every match of a search that is to be confirmed.
+
+        What a Provenance speaks about comes with it: to look it up afterwards would take more calls for a
+        hidden Provenance than for none.
+        """
+        included: list[dict[str, Any]] = []
+        if decision.depends == "target":
+            params = [*params, ("_include", "Provenance:target")]
+        async for resource in self.hapi.search_all(type_, params, page=page, included=included):
+            self._targets |= {(one["resourceType"], one["id"]): one for one in included}
+            yield resource
 
     async def visible(self, type_: str, id_: str) -> dict[str, Any] | None:
         """Return what the caller could read under this reference, or None; asked once in a request."""
@@ -110,16 +112,6 @@ class Gate:
                 self._visible[key] = None
         return self._visible[key]
 
-    def fresh(self) -> Gate:
-        """Return the same caller with nothing remembered: for the next entry of a batch."""
-        gate = copy.copy(self)
-        gate._visible = {}
-        return gate
-
-    def assume(self, type_: str, id_: str, resource: dict[str, Any]) -> None:
-        """Let references of a transaction find what another of its entries makes, under a made-up id."""
-        self._visible[type_, id_] = resource
-
     async def record(
         self,
         interaction: Interaction,
@@ -129,18 +121,9 @@ class Gate:
         outcome: Outcome = "0",
         reason: str | None = None,
         detail: Mapping[str, str] | None = None,
-        query: str | None = None,
         passed: bool = False,
     ) -> None:
-        """Make the record durable: one event for each patient disclosed, one if there is none.
-
-        `query`: parameters that did not stand in the address. Of a search, and of what was not carried out,
-        the request is kept as it came.
-        """
-        is_query = interaction.kind in ("search", "history-type") or (
-            interaction.kind == "dicomweb-read" and interaction.id is None
-        )
-        sent = "\n\n".join(part for part in (self.raw, query) if part)
+        """Make the record durable: one event for each patient disclosed, one if there is none."""
         disclosed: list[str | None] = [*sorted({patient for patient in patients if patient})]
         events = [
             audit_event(
@@ -152,15 +135,16 @@ class Gate:
                 outcome=outcome,
                 reason=reason,
                 request_id=log.request_id.get() or "",
-                detail={**self._facts, **(detail or {})},
-                query=sent if is_query or outcome != "0" else None,
+                detail=detail,
                 passed=passed,
             )
             for patient in (disclosed or [None])
         ]
         await self.services.spool.write(*events)
 
-    async def _stored(self, type_: str, id_: str) -> dict[str, Any] | None:
+    async def _stored(self, decision: Decision, type_: str, id_: str) -> dict[str, Any] | None:
+        if decision.depends == "target":
+            return next(iter([found async for found in self.matches(decision, type_, [("_id", id_)])]), None)
         try:
             return await self.hapi.read(type_, id_)
         except (HAPINotFoundError, HAPIGoneError):
@@ -179,11 +163,15 @@ class Gate:
             found = found or any(policy.confirm(theirs, resource) for resource in entries)
         return found
 
-    async def _sees_all(self, targets: Sequence[Mapping[str, Any]]) -> bool:
-        """Whether every target of a Provenance is visible."""
+    def _sees_all(self, targets: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether every target of a Provenance is visible, of those that came with it."""
         for target in targets:
             type_, _, rest = str(target.get("reference", "")).partition("/")
-            if not rest or await self.visible(type_, rest.partition("/")[0]) is None:
+            stored = self._targets.get((type_, rest.partition("/")[0]))
+            if stored is None:
+                return False
+            right = self.may(Interaction("read", type_, stored["id"]))
+            if not right.allowed or not policy.confirm(right, stored):
                 return False
         return bool(targets)
 

@@ -18,7 +18,6 @@ from urllib.parse import quote, urlencode
 import httpx
 import orjson
 from aiobreaker import CircuitBreaker, CircuitBreakerError
-from aiobreaker.state import CircuitBreakerState
 from httpx_aiohttp import AiohttpTransport
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -89,11 +88,6 @@ class HAPIClient:
         """Close the pool."""
         await self._transport.aclose()
 
-    def check(self) -> None:
-        """Raise HAPITemporaryError while the circuit is open, for what nginx would fetch by itself."""
-        if self._breaker is not None and self._breaker.current_state == CircuitBreakerState.OPEN:
-            raise HAPITemporaryError("circuit open")
-
     async def read(self, type_: str, id_: str) -> Resource:
         """Return the current version; raise HAPINotFoundError or HAPIGoneError."""
         return self._body(_checked(await self.send("GET", _path(type_, id_))))
@@ -121,12 +115,21 @@ class HAPIClient:
             )
         )
 
-    async def search_all(self, type_: str, params: Params, *, page: int = 200) -> AsyncIterator[Resource]:
-        """Yield every match, page after page; order by `_id` unless `params` says otherwise."""
+    async def search_all(
+        self, type_: str, params: Params, *, page: int = 200, included: list[Resource] | None = None
+    ) -> AsyncIterator[Resource]:
+        """Yield every match, page after page; order by `_id` unless `params` says otherwise.
+
+        What an `_include` adds to a page goes to `included` before the page's matches are given out.
+        """
         offset = 0
         while True:
             bundle = await self.search(type_, params, count=page, offset=offset)
             entries = bundle.get("entry", [])
+            if included is not None:
+                added = [entry for entry in entries if entry.get("search", {}).get("mode") == "include"]
+                included += [entry["resource"] for entry in added]
+                entries = [entry for entry in entries if entry not in added]
             for entry in entries:
                 if "resource" in entry:
                     yield entry["resource"]

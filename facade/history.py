@@ -83,7 +83,7 @@ async def _visible_ids(gate: Gate, decision: Decision, type_: str) -> list[str]:
     """Return what is visible now."""
     found: list[str] = []
     seen = 0
-    async for resource in gate.hapi.search_all(type_, decision.narrow):
+    async for resource in gate.matches(decision, type_, decision.narrow):
         seen += 1
         if seen > MOST_INSTANCES * 25 or len(found) > MOST_INSTANCES:
             raise TooCostlyError()

@@ -112,7 +112,7 @@ async def _pointing(
         for start in range(0, len(names), _IDS_AT_ONCE):
             asked = [(include.parameter, ",".join(names[start : start + _IDS_AT_ONCE])), *right.narrow]
             seen = 0
-            async for resource in gate.hapi.search_all(include.source, asked):
+            async for resource in gate.matches(right, include.source, asked):
                 seen += 1
                 if seen > _MOST_SEEN or len(found) > MOST_INCLUDED:
                     raise TooCostlyError()

@@ -27,7 +27,7 @@ async def matching(gate: Gate, type_: str, criteria: Criteria) -> dict[str, Any]
     decision = gate.decide(Interaction("search", type_, parameters=tuple(criteria)))
     found: dict[str, Any] | None = None
     seen = 0
-    async for resource in gate.hapi.search_all(type_, [*criteria, *decision.narrow], page=50):
+    async for resource in gate.matches(decision, type_, [*criteria, *decision.narrow], page=50):
         seen += 1
         if seen > _MOST_SEEN:
             raise TooCostlyError()

@@ -48,7 +48,7 @@ async def search(gate: Gate, decision: Decision, asked: Request) -> Response:
     await gate.record(
         asked.interaction,
         patients=[patient_reference(resource) for resource in disclosed],
-        query=encode(asked.client) if gate.raw.startswith("POST") else None,
+        detail={"query": f"{type_}?{encode(asked.client)}"},
     )
     base = f"{gate.services.settings.base_url}/fhir"
     entries = [_entry(base, shape(policy.project(decision, r), controls), "match") for r in matches]
@@ -103,7 +103,7 @@ async def _total(gate: Gate, decision: Decision, type_: str, params: Params) -> 
 async def _walk(gate: Gate, decision: Decision, type_: str, params: Params) -> Any:
     """Yield the visible matches from the first on, within a bound."""
     seen = 0
-    async for resource in gate.hapi.search_all(type_, params, page=_WALK_PAGE):
+    async for resource in gate.matches(decision, type_, params, page=_WALK_PAGE):
         seen += 1
         if seen > MOST_WALKED:
             raise TooCostlyError()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypedDict, cast
 
 from redis.asyncio import Redis
@@ -10,7 +10,6 @@ from starlette.requests import HTTPConnection
 
 from facade.audit.spool import Spool
 from facade.hapi import HAPIClient
-from facade.load import Rates
 from facade.settings import FacadeSettings
 from smart_auth.authenticate import Authenticator
 from smart_auth.keys import ReportKey
@@ -26,7 +25,6 @@ class Services:
     auth: SMARTAuth
     spool: Spool
     redis: Redis
-    rates: Rates = field(default_factory=Rates)
 
     @property
     def authenticator(self) -> Authenticator:

@@ -43,8 +43,6 @@ def test_nginx_accepts_its_configuration_with_tls_and_without_limits(var: Path, 
         rate_general=0,
         rate_auth=0,
         rate_dicomweb=0,
-        rate_websocket=0,
-        trusted_proxies="203.0.113.0/24 2001:db8::/32",
     )
     render(safe)
     done = nginx_check(safe)

@@ -5,9 +5,8 @@ import httpx
 import pytest
 
 from facade.hapi import HAPIClient
-from facade.identify import Identified, token
 from imaging.identity import IdentityTags, Quarantine, Source
-from subscriptions.directory import Directory
+from subscriptions.directory import Directory, Identified, token
 
 MRN = "urn:neuronova:mrn"
 HOSPITAL = {

@@ -1,0 +1,91 @@
+"""Takes a quarantined study in under the patient that an operator names, with a reason.
+
+The same steps as ingest's own, but for the match: read in a child, metadata, rows, then out of quarantine;
+killed in between, it is run again and finds what is done. Ingest registers the study afterwards. An
+instance whose UIDs belong to another patient, or whose pixels differ from known ones, stays where it is
+whatever the operator says.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from facade.errors import HAPIGoneError, HAPINotFoundError
+from facade.hapi import HAPIClient
+from imaging import identity
+from imaging.arrival import Arrival, take_in
+from imaging.errors import ChildDiedError, DICOMError, OtherPixelsError, UIDConflictError
+from imaging.identity import BasedOn
+from imaging.index import QuarantineRow
+from imaging.orthanc import Origin
+from neuronova.errors import OperatorError
+from subscriptions.directory import token
+from subscriptions.names import QUARANTINE_SYSTEM
+from subscriptions.pacs import Pacs
+
+
+@dataclass(frozen=True)
+class Released:
+    """What became of the instances of a study."""
+
+    taken: int
+    kept: tuple[tuple[str, str], ...]
+    """SOP UID (or Orthanc's id) and why it stays in quarantine."""
+
+
+async def check_patient(hapi: HAPIClient, patient_id: str) -> None:
+    """Raise unless images may be given to this Patient."""
+    try:
+        patient = await hapi.read("Patient", patient_id)
+    except (HAPINotFoundError, HAPIGoneError):
+        raise OperatorError("there is no such Patient") from None
+    if patient.get("active") is False or any(
+        link.get("type") == "replaced-by" for link in patient.get("link", [])
+    ):
+        raise OperatorError("this Patient is not active, or was merged into another one")
+
+
+async def release(hapi: HAPIClient, pacs: Pacs, study_uid: str, patient_id: str) -> Released:
+    """Take in every instance of the study that may be taken in."""
+    taken, kept = 0, []
+    for row in pacs.index.quarantined(study_uid):
+        try:
+            arrival = await _read(pacs, row)
+            based_on = await _order(hapi, arrival.inspection.tags.accession, f"Patient/{patient_id}")
+            take_in(pacs.index, pacs.data_dir, arrival, f"Patient/{patient_id}", based_on)
+        except (UIDConflictError, OtherPixelsError, DICOMError, ChildDiedError) as error:
+            kept.append((row.sop_uid or row.orthanc_id, str(error)))
+            continue
+        pacs.index.release(row.orthanc_id)
+        taken += 1
+    return Released(taken, tuple(kept))
+
+
+async def close_task(hapi: HAPIClient, study_uid: str, reason: str) -> None:
+    """Complete the administrator's Task of a study that has left quarantine."""
+    found = await hapi.search("Task", [("identifier", f"{QUARANTINE_SYSTEM}|{study_uid}")], count=2)
+    for entry in found.get("entry", []):
+        task = entry["resource"]
+        if task["status"] != "completed":
+            changed = task | {"status": "completed", "note": [{"text": reason}]}
+            await hapi.update(changed, if_match=task["meta"]["versionId"])
+
+
+async def _read(pacs: Pacs, row: QuarantineRow) -> Arrival:
+    inspection = await pacs.children.inspect(await pacs.orthanc.file(row.orthanc_id))
+    aet, _, address = row.source.partition("@")
+    origin = Origin(protocol="assigned", aet=aet, address=address, called_aet="")
+    return Arrival(inspection, origin, pacs.index.upload(row.orthanc_id), False, None, time.time())
+
+
+async def _order(hapi: HAPIClient, accession: str, patient_ref: str) -> str | None:
+    """The order, if it is this patient's; an accession of somebody else gives no link."""
+    wanted = identity.trimmed(accession)
+    if not wanted:
+        return None
+    orders = [
+        order async for order in hapi.search_all("ServiceRequest", [("identifier", token(None, wanted))])
+    ]
+    found = identity.order(accession, patient_ref, orders)
+    return found.service_request_ref if isinstance(found, BasedOn) else None

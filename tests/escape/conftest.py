@@ -1,0 +1,25 @@
+"""One suite for the session: two cases in HAPI and a facade of its own."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.escape.inside import suite
+from tests.escape.suite import Suite
+
+
+@pytest.fixture(scope="session")
+async def escape(
+    hapi: Any, redis_server: Any, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Suite]:
+    """The suite against the facade in this process."""
+    directory: Path = tmp_path_factory.mktemp("escape")
+    redis = Redis.from_url(redis_server.redis_url, db=13)
+    await redis.flushdb()
+    async with suite(hapi, redis, directory, directory / "keys") as running:
+        yield running
+    await redis.flushdb()
+    await redis.aclose()
