@@ -73,6 +73,7 @@ def installation(programs: Sequence[str] = ()) -> Iterator[Installation]:
             rate_dicomweb=0,
             rate_auth=0,
             totp_required=False,
+            rate_websocket=0,
             inference_threads=len(os.sched_getaffinity(0)),
         )
     )

@@ -29,21 +29,25 @@ class _Forms(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.action: str | None = None
-        self.values: dict[str, str] = {}
+        self.values: dict[str, str | list[str]] = {}
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take the form's action and every named input or submit button."""
+        """Take the form's action and every named input or submit button; of boxes those that are ticked."""
         values = dict(attrs)
         if tag == "form" and self.action is None and (values.get("method") or "").lower() == "post":
             self.action = values.get("action") or ""
         name = values.get("name")
         if tag in ("input", "button") and self.action is not None and name:
-            if values.get("type") == "checkbox" and "checked" not in values:
+            if values.get("type") == "checkbox":
+                if "checked" in values:
+                    switched_on = self.values.setdefault(name, [])
+                    if isinstance(switched_on, list):
+                        switched_on.append(values.get("value") or "on")
                 return
             self.values.setdefault(name, values.get("value") or "")
 
 
-def form_of(page: httpx.Response) -> tuple[str, dict[str, str]]:
+def form_of(page: httpx.Response) -> tuple[str, dict[str, str | list[str]]]:
     """The absolute action and the values of the first POST form of an HTML page."""
     forms = _Forms()
     forms.feed(page.text)

@@ -87,17 +87,17 @@ def _facade(settings: Settings, secrets: Mapping[str, str]) -> Variables:
         "FACADE_DATA_DIR": f"{var}/dicom",
         "FACADE_RECEIVER_URL": f"http://127.0.0.1:{settings.receiver_port}",
         "FACADE_RECEIVER_SECRET": secrets["receiver"],
+        "FACADE_IN_FLIGHT_MAX": str(settings.in_flight_max),
+        "FACADE_RATE_FHIR": str(settings.rate_general),
+        "FACADE_RATE_DICOMWEB": str(settings.rate_dicomweb),
+        "FACADE_RATE_ANONYMOUS": str(settings.rate_auth),
         "FACADE_SIGNING_KEY": str(key_path(var / "secrets", "report-signing")),
     }
 
 
 def _smart_auth(settings: Settings) -> Variables:
-    url = f"sqlite:///{settings.var}/smart_auth.db"
-    if settings.auth_database_url_file:
-        with open(settings.auth_database_url_file, encoding="utf-8") as file:
-            url = file.read().strip()
     return {
-        "SMART_AUTH_DATABASE_URL": url,
+        "SMART_AUTH_DATABASE_URL": f"sqlite:///{settings.var}/smart_auth.db",
         "SMART_AUTH_ISSUER": f"{settings.base_url}/auth",
         "SMART_AUTH_AUDIENCE": f"{settings.base_url}/fhir",
         "SMART_AUTH_KEYS_DIR": f"{settings.var}/keys",

@@ -4,8 +4,10 @@ import base64
 import dataclasses
 import hashlib
 import os
+import re
 import shlex
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ TEMPLATES = {
     "nginx.conf": "nginx/nginx.conf.j2",
     "nginx-headers.conf": "nginx/nginx-headers.conf.j2",
     "nginx-facade.conf": "nginx/nginx-facade.conf.j2",
+    "nginx-api.conf": "nginx/nginx-api.conf.j2",
     "nginx-internal.conf": "nginx/nginx-internal.conf.j2",
     "nginx-viewer.conf": "nginx/nginx-viewer.conf.j2",
     "www/index.html": "nginx/index.html.j2",
@@ -105,22 +108,41 @@ def _values(settings: Settings, secrets: Mapping[str, str]) -> dict[str, Any]:
         "secrets": secrets,
         "orthanc_basic": base64.b64encode(user.encode()).decode(),
         "rates": {
-            "general": settings.rate_general,
-            "dicomweb": settings.rate_dicomweb,
             "auth": settings.rate_auth,
+            "websocket": settings.rate_websocket,
         },
+        "trusted_proxies": _networks(settings),
         "outcomes": [(CATALOGUE[code], code) for code in OUTCOMES],
         "auth_errors": AUTH_ERRORS,
         "media_type": MEDIA_TYPE,
         "limit": lambda zone: _limit(settings, zone),
+        "limit_nobody": _zone("nobody", settings.rate_auth),
         "errors": _errors,
     }
 
 
+def _networks(settings: Settings) -> list[str]:
+    """The proxies that may say who the client is; a word that is no network is an error."""
+    try:
+        networks = [str(ip_network(word)) for word in settings.trusted_proxies.split()]
+    except ValueError as error:
+        raise DeployError(
+            f"DEPLOY_TRUSTED_PROXIES: {error}", do="list networks like 203.0.113.0/24, with spaces between"
+        ) from error
+    if networks and not re.fullmatch(r"[A-Za-z][A-Za-z-]*", settings.real_ip_header):
+        raise DeployError(
+            f"{settings.real_ip_header} is not a header's name", do="set DEPLOY_REAL_IP_HEADER to one"
+        )
+    return networks
+
+
 def _limit(settings: Settings, zone: str) -> str:
-    """Two seconds' worth may come at once: a viewer opens a study with hundreds of requests."""
-    rate = getattr(settings, f"rate_{zone}")
-    return f"      limit_req zone={zone} burst={2 * rate} nodelay;" if rate else ""
+    """Two seconds' worth may come at once: a page loads, a token follows, a client connects again."""
+    return _zone(zone, getattr(settings, f"rate_{zone}"))
+
+
+def _zone(name: str, rate: int) -> str:
+    return f"      limit_req zone={name} burst={2 * rate} nodelay;" if rate else ""
 
 
 def _errors(kind: str) -> str:

@@ -46,19 +46,24 @@ class Settings:
     hapi_database_url: Annotated[str, "JDBC URL of PostgreSQL; empty: an H2 file (demo and tests only)"] = ""
     hapi_database_user: Annotated[str, "user of that database"] = ""
     hapi_database_password_file: Annotated[str, "file with that user's password"] = ""
-    auth_database_url_file: Annotated[
-        str, "file with the SQLAlchemy URL of logins and apps (mysql+pymysql://…); empty: an SQLite file"
-    ] = ""
     openemr_schema: Annotated[
         str, "SQL file loaded into an empty openemr database; empty: the project's own"
     ] = ""
     stow_max_mb: Annotated[int, "largest STOW-RS request"] = 2048
     fhir_max_mb: Annotated[int, "largest FHIR request"] = 8
-    rate_general: Annotated[int, "requests a second from one address to /fhir and the rest; 0: no limit"] = (
-        300
+    rate_general: Annotated[int, "requests a second of one principal to /fhir; 0: no limit"] = 300
+    rate_dicomweb: Annotated[int, "requests a second of one principal to /dicom-web; 0: no limit"] = 1000
+    rate_auth: Annotated[
+        int, "requests a second from one address to login, token, discovery, and without login; 0: no limit"
+    ] = 10
+    rate_websocket: Annotated[int, "WebSocket handshakes a second from one address; 0: no limit"] = 5
+    in_flight_max: Annotated[int, "requests at a time to /fhir, as many to /dicom-web; 0: no bound"] = 256
+    trusted_proxies: Annotated[
+        str, "networks of the proxies before nginx, separated by spaces; only they may name the client"
+    ] = ""
+    real_ip_header: Annotated[str, "header in which they do (Cloudflare: CF-Connecting-IP)"] = (
+        "CF-Connecting-IP"
     )
-    rate_dicomweb: Annotated[int, "requests a second from one address to /dicom-web; 0: no limit"] = 1000
-    rate_auth: Annotated[int, "requests a second from one address to /auth; 0: no limit"] = 30
     totp_required: Annotated[bool, "staff need a second factor at login; the demo turns it off"] = True
     complete_after_s: Annotated[int, "a study is complete after this long without a new instance"] = 3
     stable_age_s: Annotated[int, "Orthanc's own idea of the same"] = 3

@@ -7,22 +7,31 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from starlette.requests import HTTPConnection, Request
 
 from facade import log
-from facade.audit.event import Outcome, audit_event
-from facade.errors import RefusedError
+from facade.audit.event import Outcome, Who, audit_event
+from facade.errors import RefusedError, ThrottledError
 from facade.gate import ACTIONS, Gate, who
+from facade.load import Share
 from facade.outcome import code_of, status_of
 from facade.state import services
 from smart_auth.errors import SMARTAuthError
-from smart_auth.interaction import Interaction
+from smart_auth.interaction import Interaction, Principal
 
 
 def address(connection: HTTPConnection) -> str | None:
     """The client's address as nginx saw it: the one header that nginx overwrites, so nobody can forge it."""
     return connection.headers.get("x-forwarded-for")
+
+
+def raw(request: Request) -> str:
+    """Method and address as they came, undecoded."""
+    path: bytes = request.scope.get("raw_path") or request.url.path.encode()
+    sent = request.scope["query_string"]
+    return f"{request.method} {(path + b'?' + sent if sent else path).decode('utf-8', 'surrogateescape')}"
 
 
 async def enter(request: Request, interaction: Interaction | None = None) -> Gate:
@@ -37,20 +46,56 @@ async def enter(request: Request, interaction: Interaction | None = None) -> Gat
             csrf=request.headers.get("x-csrf-token"),
         )
     except SMARTAuthError as error:
-        kind = interaction.kind if interaction else "read"
-        await here.spool.write(
-            audit_event(
-                interaction=kind,
-                action=ACTIONS.get(kind, "E"),
-                who=who(None, address(request)),
-                what=_what(interaction),
-                outcome="8",
-                reason=error.code,
-                request_id=log.request_id.get() or "",
-            )
-        )
+        share = _count(request, None)
+        if share is None or not share.is_over or share.is_first:
+            # A flood is on record by its first refusal; the trail must not be what a flood fills.
+            await here.spool.write(_refusal(request, interaction, who(None, address(request)), error.code))
+        if share is not None and share.is_over:
+            raise ThrottledError() from None
         raise
-    return await Gate.enter(here, principal, address(request))
+    share = _count(request, principal)
+    if share is not None and share.is_over:
+        if share.is_first:
+            await here.spool.write(
+                _refusal(request, interaction, who(principal, address(request)), ThrottledError.code)
+            )
+        raise ThrottledError()
+    gate = await Gate.enter(here, principal, address(request))
+    gate.raw = raw(request)
+    return gate
+
+
+def _refusal(request: Request, interaction: Interaction | None, who_: Who, reason: str) -> dict[str, Any]:
+    kind = interaction.kind if interaction else "read"
+    return audit_event(
+        interaction=kind,
+        action=ACTIONS.get(kind, "E"),
+        who=who_,
+        what=_what(interaction),
+        outcome="8",
+        reason=reason,
+        request_id=log.request_id.get() or "",
+        query=raw(request),
+    )
+
+
+def _count(request: Request, principal: Principal | None) -> Share | None:
+    """Count the request for its principal (for its address when there is none); None: not limited."""
+    here = services(request)
+    settings = here.settings
+    if principal is None:
+        policy, per_second, key = "anonymous", settings.rate_anonymous, address(request) or "-"
+    else:
+        is_fhir = request.url.path.startswith("/fhir")
+        policy = "fhir" if is_fhir else "dicomweb"
+        per_second = settings.rate_fhir if is_fhir else settings.rate_dicomweb
+        key = f"{principal.client_id}#{principal.user_id or ''}"
+    if not per_second:
+        return None
+    share = here.rates.take(policy, key, per_second)
+    # The outermost layer writes it on whatever is answered.
+    request.state.share = share
+    return share
 
 
 @asynccontextmanager

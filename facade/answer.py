@@ -55,7 +55,8 @@ def done() -> dict[str, Any]:
 
 
 def bundle(body: Mapping[str, Any]) -> Response:
-    """Return a Bundle."""
+    """Return a Bundle; an empty list is left out (R4 json.html)."""
+    body = {name: value for name, value in body.items() if value != []}
     return Response(exact.dumps(body), 200, HEADERS, MEDIA_TYPE)
 
 

@@ -24,6 +24,7 @@ from facade.cors import CORS
 from facade.directory import FacadeDirectory
 from facade.errors import HAPITemporaryError
 from facade.hapi import HAPIClient
+from facade.load import Load
 from facade.routes import dicomweb, documentation, fhir, metadata, notifications
 from facade.settings import FacadeSettings
 from facade.state import Services, State
@@ -91,7 +92,7 @@ def create_app(
         routes=routes,
         lifespan=lifespan,
         exception_handlers=outcome.HANDLERS,
-        middleware=[Middleware(CORS, auth.feed)],
+        middleware=[Middleware(CORS, auth.feed), Middleware(Load, settings.in_flight_max)],
     )
     # A redirect to the same path without a slash would answer before anybody has decided.
     app.router.redirect_slashes = False

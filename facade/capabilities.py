@@ -49,6 +49,7 @@ def statement(base_url: str, smart: Mapping[str, Any], date: str) -> dict[str, A
                 "mode": "server",
                 "security": _security(smart),
                 "resource": [_resource(type_) for type_ in sorted(parameters.TABLE)],
+                "interaction": [{"code": "batch"}, {"code": "transaction"}],
             }
         ],
     }

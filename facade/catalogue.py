@@ -191,6 +191,12 @@ CATALOGUE: Mapping[str, Entry] = {
         "What was stored is not what was signed. The incident is recorded.",
         "저장된 내용이 서명한 내용과 다릅니다. 기록해 두었습니다.",
     ),
+    "ERR_504": Entry(
+        503,
+        "transient",
+        "The server is busy. Try again in a moment.",
+        "서버가 혼잡합니다. 잠시 후 다시 시도하십시오.",
+    ),
     "ERR_590": Entry(
         503,
         "transient",

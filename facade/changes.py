@@ -75,7 +75,7 @@ async def create(
     await prepare(gate, decision, body, None)
     change = Change(interaction, body)
     criteria: Criteria = interaction.parameters
-    by_mrn = [("identifier", f"{names.MRN}|{_checked_mrn(mrn)}")] if (mrn := _mrn(body)) else None
+    by_mrn = [("identifier", f"{names.MRN}|{checked_mrn(mrn)}")] if (mrn := _mrn(body)) else None
     if criteria:
         change.found = await matching(gate, type_, criteria)
     if by_mrn is not None:
@@ -206,7 +206,7 @@ async def _check_mrn(gate: Gate, body: Resource, old: Resource) -> None:
     mrn = rules.mrn(body)
     if mrn is None or mrn == rules.mrn(old):
         return
-    page = await gate.hapi.search("Patient", [("identifier", f"{names.MRN}|{_checked_mrn(mrn)}")], count=2)
+    page = await gate.hapi.search("Patient", [("identifier", f"{names.MRN}|{checked_mrn(mrn)}")], count=2)
     if any(entry["resource"]["id"] != old["id"] for entry in page.get("entry", [])):
         raise ConflictError("another patient has this MRN", expression="Patient.identifier")
 
@@ -215,7 +215,7 @@ def _mrn(body: Resource) -> str | None:
     return rules.mrn(body) if body["resourceType"] == "Patient" else None
 
 
-def _checked_mrn(mrn: str) -> str:
+def checked_mrn(mrn: str) -> str:
     """Return an MRN that means the same in a search."""
     if not _MRN.fullmatch(mrn):
         raise InvalidResourceError("an MRN has no spaces, commas or bars", expression="Patient.identifier")

@@ -207,6 +207,14 @@ class ThrottledError(FacadeError):
     sentence = "Too many requests."
 
 
+class BusyError(FacadeError):
+    """More requests are in flight than this server takes at a time."""
+
+    code = "ERR_504"
+    temporary = True
+    sentence = "The server is busy. Try again in a moment."
+
+
 class IdempotencyError(BusinessRuleError):
     """The same Idempotency-Key came with another body."""
 

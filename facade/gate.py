@@ -6,6 +6,7 @@ upstream calls and get the same answer.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -43,6 +44,9 @@ class Gate:
         self.hapi = services.hapi
         self.principal = principal
         self.who = who(principal, address)
+        self.raw = ""
+        """Method and address as they came, for the trail."""
+        self._facts: Mapping[str, str] = {}
         self._visible: dict[tuple[str, str], dict[str, Any] | None] = {}
         self._targets: dict[tuple[str, str], dict[str, Any]] = {}
 
@@ -53,6 +57,17 @@ class Gate:
             shared = await shared_patients(services.hapi, principal.organization)
             principal = principal.with_shared(shared)
         return cls(services, principal, address)
+
+    def entry(self, number: int, asked: str) -> Gate:
+        """Return a gate of the same caller for one entry of a Bundle, with nothing remembered.
+
+        What it records names the entry and holds `asked`, its method and url as they came: with
+        `access.audited` around it each entry is in the trail like a request of its own, refused ones too.
+        """
+        gate = self.fresh()
+        gate.raw = asked
+        gate._facts = {"entry": str(number)}
+        return gate
 
     def may(self, interaction: Interaction) -> Decision:
         """Return the policy's decision, allowed or not."""
@@ -112,6 +127,16 @@ class Gate:
                 self._visible[key] = None
         return self._visible[key]
 
+    def fresh(self) -> Gate:
+        """Return the same caller with nothing remembered: for the next entry of a batch."""
+        gate = copy.copy(self)
+        gate._visible = {}
+        return gate
+
+    def assume(self, type_: str, id_: str, resource: dict[str, Any]) -> None:
+        """Let references of a transaction find what another of its entries makes, under a made-up id."""
+        self._visible[type_, id_] = resource
+
     async def record(
         self,
         interaction: Interaction,
@@ -121,9 +146,18 @@ class Gate:
         outcome: Outcome = "0",
         reason: str | None = None,
         detail: Mapping[str, str] | None = None,
+        query: str | None = None,
         passed: bool = False,
     ) -> None:
-        """Make the record durable: one event for each patient disclosed, one if there is none."""
+        """Make the record durable: one event for each patient disclosed, one if there is none.
+
+        `query`: parameters that did not stand in the address. Of a search, and of what was not carried out,
+        the request is kept as it came.
+        """
+        is_query = interaction.kind in ("search", "history-type") or (
+            interaction.kind == "dicomweb-read" and interaction.id is None
+        )
+        sent = "\n\n".join(part for part in (self.raw, query) if part)
         disclosed: list[str | None] = [*sorted({patient for patient in patients if patient})]
         events = [
             audit_event(
@@ -135,7 +169,8 @@ class Gate:
                 outcome=outcome,
                 reason=reason,
                 request_id=log.request_id.get() or "",
-                detail=detail,
+                detail={**self._facts, **(detail or {})},
+                query=sent if is_query or outcome != "0" else None,
                 passed=passed,
             )
             for patient in (disclosed or [None])

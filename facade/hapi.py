@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode
 import httpx
 import orjson
 from aiobreaker import CircuitBreaker, CircuitBreakerError
+from aiobreaker.state import CircuitBreakerState
 from httpx_aiohttp import AiohttpTransport
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -87,6 +88,11 @@ class HAPIClient:
     ) -> None:
         """Close the pool."""
         await self._transport.aclose()
+
+    def check(self) -> None:
+        """Raise HAPITemporaryError while the circuit is open, for what nginx would fetch by itself."""
+        if self._breaker is not None and self._breaker.current_state == CircuitBreakerState.OPEN:
+            raise HAPITemporaryError("circuit open")
 
     async def read(self, type_: str, id_: str) -> Resource:
         """Return the current version; raise HAPINotFoundError or HAPIGoneError."""

@@ -1,19 +1,24 @@
-"""What HAPI knows of a patient and an order, as the identity rules (`imaging.identity`) ask for it on an
-upload.
+"""What HAPI knows of senders, patients and orders, as the identity rules (`imaging.identity`) ask for it.
 
-Answers are kept while one upload is decided: hundreds of instances ask the same three questions.
+The one owner of these lookups: an upload asks before it stores, ingest asks again when it takes in. Answers
+are kept for a moment, because hundreds of instances of one study ask the same three questions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from facade.hapi import HAPIClient
 from imaging import identity, names
-from imaging.identity import IdentityTags, Matched, Quarantine, Source
+from imaging.identity import BasedOn, IdentityTags, Quarantine, Source
 
 _ESCAPED = str.maketrans({character: f"\\{character}" for character in "\\|$,"})
+_MOST_KEPT = 1000
+
+Resource = dict[str, Any]
 
 
 def token(system: str | None, value: str) -> str:
@@ -22,39 +27,59 @@ def token(system: str | None, value: str) -> str:
     return escaped if system is None else f"{system}|{escaped}"
 
 
+@dataclass(frozen=True)
+class Identified:
+    """Whose study it is, and which order it belongs to."""
+
+    patient_ref: str
+    based_on: str | None
+
+
 class Identities:
-    """Lookups for one upload."""
+    """Lookups for the identity rules; answers are kept for `keep_s` seconds (None: as long as this is)."""
 
-    def __init__(self, hapi: HAPIClient, source: Source) -> None:
+    def __init__(self, hapi: HAPIClient, *, keep_s: float | None = None) -> None:
         self._hapi = hapi
-        self._source = source
-        self._kept: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-        self._decided: dict[IdentityTags, Matched | Quarantine] = {}
+        self._keep_s = keep_s
+        self._kept: dict[tuple[str, str], tuple[float, list[Resource]]] = {}
 
-    async def identify(self, tags: IdentityTags) -> Matched | Quarantine:
-        """Whose instance this is, by the rules that ingest applies again when it takes it in."""
-        if tags not in self._decided:
-            self._decided[tags] = await self._identify(tags)
-        return self._decided[tags]
+    async def identify(self, tags: IdentityTags, source: Source) -> Identified | Quarantine:
+        """Apply the rules of design section 4 to one instance.
 
-    async def _identify(self, tags: IdentityTags) -> Matched | Quarantine:
-        organizations = await self._all("Organization", f"{names.PATIENT_IDENTIFIER_SYSTEM}|")
-        system = identity.identifier_system(tags.issuer, self._source, organizations)
+        :raises HAPIError: HAPI did not answer
+        """
+        organizations = await self.organizations()
+        system = identity.identifier_system(tags.issuer, source, organizations)
         patient_id = identity.trimmed(tags.patient_id)
-        patients: Sequence[Mapping[str, Any]] = []
+        patients: list[Resource] = []
         if system is not None and patient_id:
-            patients = await self._all("Patient", token(system, patient_id))
+            patients = await self.found("Patient", token(system, patient_id))
         matched = identity.match(tags, system, patients)
-        accession = identity.trimmed(tags.accession)
-        if isinstance(matched, Quarantine) or not accession:
+        if isinstance(matched, Quarantine):
             return matched
-        orders = await self._all("ServiceRequest", token(None, accession))
-        order = identity.order(accession, matched.patient_ref, orders)
-        return order if isinstance(order, Quarantine) else matched
+        order = await self.order(tags.accession, matched.patient_ref)
+        if isinstance(order, BasedOn):
+            return Identified(matched.patient_ref, order.service_request_ref)
+        return order
 
-    async def _all(self, type_: str, identifier: str) -> list[Mapping[str, Any]]:
-        key = (type_, identifier)
-        if key not in self._kept:
-            found = self._hapi.search_all(type_, [("identifier", identifier)])
-            self._kept[key] = [resource async for resource in found]
-        return self._kept[key]
+    async def order(self, accession: str, patient_ref: str) -> BasedOn | Quarantine:
+        """The order with this accession, as far as it is this patient's."""
+        wanted = identity.trimmed(accession)
+        orders: Sequence[Resource] = await self.found("ServiceRequest", token(None, wanted)) if wanted else ()
+        return identity.order(accession, patient_ref, orders)
+
+    async def organizations(self) -> list[Resource]:
+        """Every Organization that has an identifier system of its own for patients."""
+        return await self.found("Organization", f"{names.PATIENT_IDENTIFIER_SYSTEM}|")
+
+    async def found(self, type_: str, identifier: str) -> list[Resource]:
+        """Every resource of a type with this identifier."""
+        key, now = (type_, identifier), time.monotonic()
+        kept = self._kept.get(key)
+        if kept is not None and (self._keep_s is None or now - kept[0] < self._keep_s):
+            return kept[1]
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+        answer = [one async for one in self._hapi.search_all(type_, [("identifier", identifier)])]
+        self._kept[key] = (now, answer)
+        return answer

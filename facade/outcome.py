@@ -27,6 +27,7 @@ from facade.errors import (
     HAPITemporaryError,
     MethodError,
     NotFoundError,
+    TooCostlyError,
 )
 from smart_auth.errors import SMARTAuthError
 
@@ -49,6 +50,8 @@ _HTTP = {
 def code_of(error: BaseException) -> str:
     """Return the product code that a client gets for an exception."""
     match error:
+        case HAPITemporaryError() if error.status == 507:
+            code = TooCostlyError.code  # the answer would be larger than what is read into memory
         case HAPITemporaryError():
             code = HAPITemporaryError.code
         case HAPINotFoundError() | HAPIGoneError():
@@ -127,8 +130,8 @@ def response(error: BaseException, accept_language: str | None = None) -> Respon
     if status == 401:
         challenge = 'Bearer error="invalid_token"' if code_of(error) == "ERR_002" else "Bearer"
         headers["WWW-Authenticate"] = challenge
-    if status == 503:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
+    if status in (429, 503):
+        headers["Retry-After"] = str(RETRY_AFTER_S if status == 503 else 1)
     if isinstance(error, MethodError):
         headers["Allow"] = "GET, HEAD, POST, PUT, DELETE"
     body = orjson.dumps(operation_outcome(error, accept_language))

@@ -31,6 +31,7 @@ async def read(
     type_, id_ = str(interaction.type), str(interaction.id)
     patients = [f"Patient/{id_}"] if type_ == "Patient" else []
     if may_pass and not conditions.is_conditional_read and _can_pass(gate, decision, asked):
+        gate.hapi.check()
         await gate.record(interaction, what=[f"{type_}/{id_}"], patients=patients, passed=True)
         uri = f"{INTERNAL}/{type_}/{_checked(id_)}"
         return Response(headers={**answer.HEADERS, "X-Accel-Redirect": uri}, media_type=MEDIA_TYPE)

@@ -43,6 +43,10 @@ async def resolve(gate: Gate, resource: dict[str, Any], old: Mapping[str, Any] |
     missing: list[tuple[str, str]] = []
     mixed: list[tuple[str, str]] = []
     patient = compartment.patient_of(resource)
+    for index, item in enumerate(resource.get("contained", [])):
+        theirs = compartment.patient_of(item) if item.get("resourceType") != "Patient" else None
+        if theirs is not None and theirs != patient:
+            mixed.append((f"contained[{index}]", "about another patient"))
     for place, reference in walk(resource, str(resource["resourceType"])):
         text = reference.get("reference")
         if not isinstance(text, str) or text in kept or text in contained or text == "#":

@@ -11,6 +11,7 @@ from typing import Any
 from facade import names
 from facade.errors import InvalidResourceError, ServerElementError, WrongStateError
 from facade.hapi import HAPIClient
+from smart_auth import compartment
 
 _DRAFT = ("registered", "partial", "preliminary")
 _SIGNED = ("final", "amended", "corrected", "appended", "entered-in-error")
@@ -65,6 +66,7 @@ def check(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> None:
         for item in new.get("contained", [])
         if item.get("resourceType") in _NEVER_CONTAINED
     ]
+    wrong += _unclear_subject(type_, new)
     if type_ == "Patient" and len(_mrns(new)) > 1:
         wrong.append(("Patient.identifier", "a patient has one MRN"))
     if type_ == "ServiceRequest" and is_imaging_order(new):
@@ -77,6 +79,18 @@ def check(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> None:
         wrong.append(("Task.focus", "an AI task is about an ImagingStudy"))
     if wrong:
         raise InvalidResourceError(issues=tuple(wrong))
+
+
+def _unclear_subject(type_: str, new: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Whose record it is stands in a literal reference and nowhere else: a logical one would be a guess."""
+    subject = compartment.SUBJECTS.get(type_)
+    if subject is None or type_ in ("Patient", "AuditEvent") or subject.element not in new:
+        return []
+    said = new[subject.element]
+    text = said.get("reference") if isinstance(said, Mapping) else None
+    if not isinstance(text, str) or text.startswith("#"):
+        return [(f"{type_}.{subject.element}", "a literal reference says whose record this is")]
+    return []
 
 
 async def check_observation(hapi: HAPIClient, new: Mapping[str, Any], old: Mapping[str, Any]) -> None:

@@ -48,7 +48,7 @@ async def search(gate: Gate, decision: Decision, asked: Request) -> Response:
     await gate.record(
         asked.interaction,
         patients=[patient_reference(resource) for resource in disclosed],
-        detail={"query": f"{type_}?{encode(asked.client)}"},
+        query=encode(asked.client) if gate.raw.startswith("POST") else None,
     )
     base = f"{gate.services.settings.base_url}/fhir"
     entries = [_entry(base, shape(policy.project(decision, r), controls), "match") for r in matches]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypedDict, cast
 
 from redis.asyncio import Redis
@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 
 from facade.audit.spool import Spool
 from facade.hapi import HAPIClient
+from facade.load import Rates
 from facade.settings import FacadeSettings
 from smart_auth.authenticate import Authenticator
 from smart_auth.keys import ReportKey
@@ -25,6 +26,7 @@ class Services:
     auth: SMARTAuth
     spool: Spool
     redis: Redis
+    rates: Rates = field(default_factory=Rates)
 
     @property
     def authenticator(self) -> Authenticator:

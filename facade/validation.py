@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from facade import exact
 from facade.errors import InvalidResourceError
+from facade.narrative import divs, is_allowed
 
 _MOST_ISSUES = 20
 
@@ -37,6 +38,9 @@ def validate(resource: Mapping[str, Any]) -> None:
         ]
     else:
         issues = [(place, "code is not in the required value set") for place in _codes(type_, found)]
+    issues += [
+        (place, "not the XHTML of a narrative") for place, div in divs(type_, resource) if not is_allowed(div)
+    ]
     if issues:
         raise InvalidResourceError(issues=tuple(issues[:_MOST_ISSUES]))
 

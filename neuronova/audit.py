@@ -1,24 +1,52 @@
-"""`neuronova audit`: is the trail whole, and how far is it behind."""
+"""`neuronova audit`: is the trail whole, what is in it, and how far is it behind."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from facade.audit.search import Question, find, summary
 from facade.audit.settings import AuditSettings
 from facade.audit.state import StateDir
 from facade.audit.verify import VerifyReport, verify
 from facade.hapi import HAPIClient
 from neuronova.errors import OperatorError
-from neuronova.installation import of, reported
+from neuronova.installation import of, reported, table
 from neuronova.users import JSON
 
 app = typer.Typer(help="The audit trail. / 감사 기록", no_args_is_help=True)
 _STALE_S = 30  # the shipper publishes every second
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d))?")
+_SHOWN = (
+    "recorded",
+    "action",
+    "interaction",
+    "outcome",
+    "user",
+    "role",
+    "client",
+    "address",
+    "patient",
+    "request",
+)
+
+Patient = Annotated[str | None, typer.Option(help="Patient/ID whose record was looked at.")]
+User = Annotated[str | None, typer.Option(help="Practitioner/ID, a login's id, or a client id.")]
+Since = Annotated[str | None, typer.Option(help="From this date or instant on (2026-01-31T09:00:00+09:00).")]
+Until = Annotated[str | None, typer.Option(help="Before this date or instant.")]
+Action = Annotated[str | None, typer.Option(help="C, R, U, D or E.")]
+Request = Annotated[str | None, typer.Option("--request", help="A request id.")]
+Token = Annotated[str | None, typer.Option(help="A token's id (jti).")]
+Refused = Annotated[bool, typer.Option("--refused", help="Only what did not succeed.")]
 
 
 @app.command("verify")
@@ -53,13 +81,111 @@ def verify_(context: typer.Context, as_json: JSON = False) -> None:
 
 
 async def _verify(settings: AuditSettings) -> VerifyReport:
+    async with _hapi(settings) as hapi:
+        return await verify(hapi, settings.state_dir, settings.key)
+
+
+@asynccontextmanager
+async def _hapi(settings: AuditSettings) -> AsyncIterator[HAPIClient]:
     async with HAPIClient(
         settings.hapi_url,
         settings.hapi_secret.get_secret_value(),
         timeout_s=settings.timeout_s,
         connections=2,
     ) as hapi:
-        return await verify(hapi, settings.state_dir, settings.key)
+        yield hapi
+
+
+@app.command()
+def search(
+    context: typer.Context,
+    patient: Patient = None,
+    user: User = None,
+    since: Since = None,
+    until: Until = None,
+    action: Action = None,
+    request: Request = None,
+    token: Token = None,
+    refused: Refused = False,
+    as_json: JSON = False,
+) -> None:
+    """Who did what, when and to whose record; oldest first. / 감사 기록 검색"""
+    with reported():
+        question = _question(patient, user, since, until, action, request, token, refused)
+        rows = asyncio.run(_rows(_recorded(context, question, "search"), question))
+        if as_json:
+            typer.echo(json.dumps(rows))
+        else:
+            table(_SHOWN, [[row[name] or "-" for name in _SHOWN] for row in rows])
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A file that does not exist yet.")],
+    patient: Patient = None,
+    user: User = None,
+    since: Since = None,
+    until: Until = None,
+    action: Action = None,
+    request: Request = None,
+    token: Token = None,
+    refused: Refused = False,
+) -> None:
+    """Write AuditEvents as NDJSON, seals included; no condition: all of it. / 감사 기록 내보내기"""
+    with reported():
+        question = _question(patient, user, since, until, action, request, token, refused)
+        settings = _recorded(context, question, "export")
+        written = asyncio.run(_export(settings, question, file))
+        typer.echo(f"{written} events")
+
+
+def _question(
+    patient: str | None,
+    user: str | None,
+    since: str | None,
+    until: str | None,
+    action: str | None,
+    request: str | None,
+    token: str | None,
+    refused: bool,
+) -> Question:
+    for instant in (since, until):
+        if instant is not None and not _INSTANT.fullmatch(instant):
+            raise OperatorError(
+                f"{instant} is no date or instant", do="write 2026-01-31 or 2026-01-31T09:00:00Z"
+            )
+    if action is not None and action not in ("C", "R", "U", "D", "E"):
+        raise OperatorError(f"{action} is no action", do="choose C, R, U, D or E")
+    if patient is not None and not patient.startswith("Patient/"):
+        raise OperatorError("a patient is named as Patient/ID")
+    return Question(patient, user, since, until, action, request, token, refused)
+
+
+def _recorded(context: typer.Context, question: Question, how: str) -> AuditSettings:
+    """The settings, after it is on record who reads the trail, and what of it."""
+    of(context).use("audit-shipper")
+    asked = {f"asked_{name}": str(value) for name, value in vars(question).items() if value}
+    of(context).record("audit-read", "R", patient=question.patient, how=how, **asked)
+    return AuditSettings()
+
+
+async def _rows(settings: AuditSettings, question: Question) -> list[dict[str, str]]:
+    async with _hapi(settings) as hapi:
+        return [summary(event) async for event in find(hapi, question)]
+
+
+async def _export(settings: AuditSettings, question: Question, file: Path) -> int:
+    """Private, never over another file, durable at the end."""
+    written = 0
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        async with _hapi(settings) as hapi:
+            async for event in find(hapi, question):
+                out.write(json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+                written += 1
+        out.flush()
+        os.fsync(out.fileno())
+    return written
 
 
 @app.command()

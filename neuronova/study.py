@@ -13,9 +13,10 @@ from imaging.errors import ChildDiedError, DICOMError, ImagingError, OrthancNotF
 from imaging.settings import ImagingSettings
 from neuronova.errors import OperatorError
 from neuronova.installation import Installation, of, reported, table
-from neuronova.release import Released, check_patient, close_task, release
 from neuronova.users import JSON
+from subscriptions.errors import SubscriptionsError
 from subscriptions.pacs import Pacs, open_pacs
+from subscriptions.release import Released, check_patient, close_task, release
 from subscriptions.settings import SubscriptionsSettings
 
 app = typer.Typer(help="Imaging studies. / 영상 검사", no_args_is_help=True)
@@ -80,7 +81,7 @@ def assign(
     reason: Annotated[str, typer.Option(help="Why this is certain; it goes into the trail. / 사유")],
 ) -> None:
     """Release a study from quarantine to a patient. / 격리 해제 후 환자에게 배정"""
-    with reported(ImagingError):
+    with reported(ImagingError, SubscriptionsError):
         if not reason.strip():
             raise OperatorError("a reason is needed")
         patient_id = patient.removeprefix("Patient/")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from facade import log
 from facade.audit.event import Who
 from facade.errors import HAPIPermanentError
+from facade.identify import Identified
 from imaging import arrival as imaging_arrival
 from imaging.arrival import Arrival
 from imaging.errors import (
@@ -25,7 +26,7 @@ from imaging.errors import (
 )
 from imaging.identity import Quarantine, Source
 from subscriptions.clients import Clients
-from subscriptions.directory import Directory, Identified
+from subscriptions.directory import Directory
 from subscriptions.pacs import Pacs
 
 AT_ONCE = 8

@@ -85,6 +85,13 @@ class InputChangedError(SubscriptionsError):
     sentence = "The study has changed since this task was made."
 
 
+class PatientUnfitError(SubscriptionsError):
+    """Images may not be given to this Patient."""
+
+    code = "patient-unfit"
+    sentence = "This Patient is not active, or was merged into another one."
+
+
 class AuditUnavailableError(SubscriptionsError):
     """The audit spool cannot be written, so nothing may be done."""
 

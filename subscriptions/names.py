@@ -8,8 +8,6 @@ STUDY_SYSTEM = "urn:dicom:uid"
 AE_TITLE_SYSTEM = "urn:neuronova:ae-title"
 ENDPOINT_SYSTEM = "urn:neuronova:endpoint"
 ENDPOINT_VALUE = "dicom-web"
-PATIENT_IDENTIFIER_SYSTEM = "urn:neuronova:patient-identifier-system"
-ISSUER_OF_PATIENT_ID = "urn:neuronova:issuer-of-patient-id"
 
 TASK_SYSTEM = "urn:neuronova:task"
 TASK_AI = "ai-inference"

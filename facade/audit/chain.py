@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
+from facade.audit import balp
 from facade.audit.errors import AuditError
 from facade.audit.names import CHAIN_EXTENSION
 
@@ -119,6 +120,9 @@ def seal(event: dict[str, Any], sequence: int, previous: str, signer: Signer) ->
     link.append({"url": "hash", "valueString": digest})
     link.append({"url": "signature", "valueString": signer.sign(bytes.fromhex(digest))})
     sealed["id"] = event_id(sequence)
+    # Follows from the content, so it needs no place in the hash.
+    if (profile := balp.profile(sealed)) is not None:
+        sealed["meta"] = {"profile": [profile]}
     return sealed, digest
 
 

@@ -2,24 +2,28 @@
 
 One event per interaction and disclosed patient: a caller that discloses three patients builds three events
 with the same request id. Which shape comes from where: agents (client, server, user), the request id as an
-entity of type XrequestId, the patient entity and the data entity are those of BALP 1.1 "Read", "Query",
-"Create" and "PatientRead"; that the server is the source of what is read, but the destination of a query and
-of a write, is BALP's too.
+entity of type XrequestId, the patient entity, the data entity and the query entity are those of BALP 1.1
+(`balp`), also where BALP has no profile.
 """
 
 from __future__ import annotations
 
+import base64
 import re
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from facade.audit import names
+from facade.audit import balp, names
 
 PRIVATE: Final = "_spool"  # what spool and shipper need to know; taken off before the event is stored
 REFERENCE: Final = re.compile(r"^[A-Z][A-Za-z]{1,63}/[A-Za-z0-9\-.]{1,64}(/_history/[A-Za-z0-9\-.]{1,64})?$")
+QUERY_BYTES: Final = 16 * 1024  # of a raw request; nginx takes no longer request line
+_MACHINE: Final = socket.gethostname()
 _LONGEST: Final = 500  # characters of any text; an attacker chooses the ids of refused requests
+_OWN: Final = ("system", "operator")  # roles of the product's own processes, which have no address
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]+")
 
 Action = Literal["C", "R", "U", "D", "E"]
@@ -57,6 +61,7 @@ def audit_event(
     request_id: str,
     recorded: datetime | None = None,
     detail: Mapping[str, str] | None = None,
+    query: str | None = None,
     passed: bool = False,
     viewing: Viewing | None = None,
 ) -> dict[str, Any]:
@@ -64,6 +69,7 @@ def audit_event(
 
     `passed`: the answer goes out by X-Accel-Redirect, so nginx alone knows whether it arrived; the shipper
     joins nginx's word by `request_id`. `viewing`: the record stands for the series' frames of a minute.
+    `query` is the request as it came: kept whole, so that what was tried can be seen as it was.
     `what` may hold references ("ImagingStudy/1") and UIDs ("urn:oid:1.2.3"); what is neither is kept as text.
     """
     when = (recorded or datetime.now(UTC)).astimezone(UTC)
@@ -73,14 +79,14 @@ def audit_event(
         "action": action,
         "recorded": when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03d}Z",
         "outcome": outcome,
-        "agent": _agents(interaction, action, who),
+        "agent": _agents(interaction, who),
         "source": {
             "observer": {"identifier": {"system": names.NEURONOVA_PROCESS, "value": "neuronova"}},
             "type": [
                 {"system": names.SECURITY_SOURCE_TYPE, "code": "4", "display": "Application Server"},
             ],
         },
-        "entity": _entities(what, patient, request_id, detail or {}),
+        "entity": _entities(what, patient, request_id, detail or {}, query),
     }
     if reason and (text := _text(reason)):
         event["outcomeDesc"] = text
@@ -138,12 +144,10 @@ def _kind(interaction: str) -> dict[str, Any]:
     return {"type": {"system": names.DICOM, "code": dicom[0], "display": dicom[1]}, "subtype": subtypes}
 
 
-def _agents(interaction: str, action: Action, who: Who) -> list[dict[str, Any]]:
-    # BALP: what is read flows from the server; a query and what is written flow from the client.
-    from_server = action == "R" and not interaction.endswith("search")
-    client_role, server_role = names.SOURCE_ROLE, names.DESTINATION_ROLE
-    if from_server:
-        client_role, server_role = server_role, client_role
+def _agents(interaction: str, who: Who) -> list[dict[str, Any]]:
+    client_role, server_role = balp.roles(names.REST_SUBTYPE.get(interaction))
+    client_id = _text(who.client_id or "")
+    agents: list[dict[str, Any]] = []
     user: dict[str, Any] = {
         "type": {
             "coding": [
@@ -156,23 +160,31 @@ def _agents(interaction: str, action: Action, who: Who) -> list[dict[str, Any]]:
         user["role"] = [{"coding": [{"system": names.NEURONOVA_ROLE, "code": role.replace(" ", "-")}]}]
     if who.reference:
         user["who"] = reference(who.reference)
+    elif client_id:
+        user["who"] = _named(names.NEURONOVA_CLIENT, client_id)  # a back end is its own user
     if who.jti and (jti := _text(who.jti).replace(" ", "")):
         user["policy"] = [jti]  # BALP OAUTHaccessTokenUse: the token's id
-    client: dict[str, Any] = {"type": _dicom_concept(client_role), "requestor": False}
-    if who.client_id and (client_id := _text(who.client_id)):
-        client["who"] = {"identifier": {"system": names.NEURONOVA_CLIENT, "value": client_id}}
+    agents.append(user)
+    client: dict[str, Any] = {"type": _concept(client_role), "requestor": False}
+    if client_id:
+        client["who"] = _named(names.NEURONOVA_CLIENT, client_id)
     if who.address and (address := _text(who.address)):
         client["network"] = {"address": address, "type": "2"}  # 2 = IP address
+    elif who.display_role in _OWN:
+        client["network"] = {"address": _MACHINE, "type": "1"}  # 1 = machine name
+    agents.append(client)
     server = {
-        "type": _dicom_concept(server_role),
-        "who": {"identifier": {"system": names.NEURONOVA_PROCESS, "value": "neuronova"}},
+        "type": _concept(server_role),
+        "who": _named(names.NEURONOVA_PROCESS, "neuronova"),
         "requestor": False,
+        "network": {"address": _MACHINE, "type": "1"},
     }
-    return [user, client, server]
+    agents.append(server)
+    return agents
 
 
 def _entities(
-    what: Sequence[str], patient: str | None, request_id: str, detail: Mapping[str, str]
+    what: Sequence[str], patient: str | None, request_id: str, detail: Mapping[str, str], query: str | None
 ) -> list[dict[str, Any]]:
     entities: list[dict[str, Any]] = []
     if patient:
@@ -184,13 +196,20 @@ def _entities(
             }
         )
     for target in what:
-        if target == patient:
-            continue
         entities.append(
             {
                 "what": reference(target),
                 "type": {"system": names.AUDIT_ENTITY_TYPE, "code": "2", "display": "System Object"},
                 "role": {"system": names.OBJECT_ROLE, "code": "4", "display": "Domain Resource"},
+            }
+        )
+    if query:
+        raw = _bytes(query)[:QUERY_BYTES]
+        entities.append(
+            {
+                "type": {"system": names.AUDIT_ENTITY_TYPE, "code": "2", "display": "System Object"},
+                "role": {"system": names.OBJECT_ROLE, "code": "24", "display": "Query"},
+                "query": base64.b64encode(raw).decode(),
             }
         )
     transaction: dict[str, Any] = {
@@ -208,8 +227,20 @@ def _entities(
     return entities
 
 
-def _dicom_concept(code: tuple[str, str]) -> dict[str, Any]:
-    return {"coding": [{"system": names.DICOM, "code": code[0], "display": code[1]}]}
+def _concept(coded: names.Coded) -> dict[str, Any]:
+    return {"coding": [coded._asdict()]}
+
+
+def _named(system: str, value: str) -> dict[str, Any]:
+    return {"identifier": {"system": system, "value": value}}
+
+
+def _bytes(query: str) -> bytes:
+    """The bytes as they came; half a surrogate pair never came as bytes, and is spelled out."""
+    try:
+        return query.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return query.encode("utf-8", "backslashreplace")
 
 
 def _text(value: str) -> str:

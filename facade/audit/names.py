@@ -6,7 +6,7 @@ FHIR R4 AuditEvent (https://hl7.org/fhir/R4/auditevent.html); IHE Basic Audit Lo
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 AUDIT_EVENT_TYPE: Final = "http://terminology.hl7.org/CodeSystem/audit-event-type"
 RESTFUL_INTERACTION: Final = "http://hl7.org/fhir/restful-interaction"
@@ -26,8 +26,21 @@ NEURONOVA_REFERENCE: Final = "urn:neuronova:reference"
 DICOM_UID: Final = "urn:dicom:uid"
 CHAIN_EXTENSION: Final = "urn:neuronova:audit-chain"
 
-SOURCE_ROLE: Final = ("110153", "Source Role ID")
-DESTINATION_ROLE: Final = ("110152", "Destination Role ID")
+
+class Coded(NamedTuple):
+    """One coding."""
+
+    system: str
+    code: str
+    display: str
+
+
+SOURCE_ROLE: Final = Coded(DICOM, "110153", "Source Role ID")
+DESTINATION_ROLE: Final = Coded(DICOM, "110152", "Destination Role ID")
+APPLICATION: Final = Coded(DICOM, "110150", "Application")
+CUSTODIAN: Final = Coded(
+    "http://terminology.hl7.org/CodeSystem/provenance-participant-type", "custodian", "Custodian"
+)
 
 # interaction -> code of the FHIR RESTful interaction code system (R4, complete for what the facade serves).
 REST_SUBTYPE: Final = {

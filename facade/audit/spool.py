@@ -71,6 +71,7 @@ class _Segment:
         name = f"{writer}.{time.time_ns():020d}.{os.getpid()}{SUFFIX}"
         hidden = directory / f".{name}"
         self.size = 0
+        self._path = directory / name
         self.fd = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -82,6 +83,7 @@ class _Segment:
             finally:
                 os.close(folder)
         except OSError:
+            hidden.unlink(missing_ok=True)
             os.close(self.fd)
             raise
 
@@ -95,6 +97,16 @@ class _Segment:
     def close(self) -> None:
         with contextlib.suppress(OSError):
             os.close(self.fd)
+
+    def abandon(self) -> None:
+        """After a failed write; a segment that never held an acknowledged record goes with it.
+
+        A disk that stays full would otherwise get a new file with each request that it refuses.
+        """
+        if self.size == 0:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+        self.close()
 
 
 class Spool:
@@ -221,7 +233,9 @@ class Spool:
             except OSError as error:
                 # After a failed write or fsync nothing is known of the segment's end (a torn line may be
                 # there, and the kernel may have dropped the dirty pages): never append to it again.
-                self._drop()
+                if self._segment is not None:
+                    self._segment.abandon()
+                    self._segment = None
                 raise SpoolError(f"the audit spool cannot be written: {error.strerror}") from error
 
     def _drop(self) -> None:

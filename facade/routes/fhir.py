@@ -12,12 +12,15 @@ from starlette.requests import Request as HTTPRequest
 from starlette.responses import Response
 from starlette.routing import Route
 
-from facade import access, body, json_patch
+from facade import access, body, bundle, json_patch
+from facade.batch import batch
 from facade.dispatch import respond, with_condition
 from facade.errors import FacadeError, NotFoundError
+from facade.gate import Gate
 from facade.preconditions import Preconditions, is_lenient
 from facade.request import Request, accepts_json, methods, pairs, parse
 from facade.state import Services, services
+from facade.transaction import transaction
 from smart_auth.interaction import Interaction
 
 # A form is read before the caller is known; a resource is not.
@@ -57,10 +60,23 @@ async def endpoint(request: HTTPRequest) -> Response:
     if asked is None:
         async with access.audited(gate, Interaction("read")):
             raise unreadable or NotFoundError()
+    sent = HTTPSent(request, here.settings.body_max_bytes)
+    if asked.interaction.kind == "batch":
+        return await _bundle(gate, asked.interaction, sent)
     async with access.audited(gate, asked.interaction):
-        sent = HTTPSent(request, here.settings.body_max_bytes)
         found = await respond(gate, asked, sent, may_pass=request.method == "GET")
     return _without_body(found) if request.method == "HEAD" else found
+
+
+async def _bundle(gate: Gate, interaction: Interaction, sent: HTTPSent) -> Response:
+    """Answer a batch or a transaction: its entries are what is decided."""
+    async with access.audited(gate, interaction):
+        posted = await sent.resource("Bundle")
+        what = bundle.kind(posted)
+    async with access.audited(gate, what):
+        if what.kind == "transaction":
+            return await transaction(gate, posted, sent.conditions)
+        return await batch(gate, posted, sent.conditions)
 
 
 async def _asked(request: HTTPRequest, here: Services) -> Request:

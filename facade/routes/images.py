@@ -11,6 +11,7 @@ nobody. A SEG of any other origin has no report, so only staff sees it.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from starlette.requests import Request
 
 from facade.access import enter
 from facade.audit.event import Viewing, audit_event
-from facade.errors import FacadeError, NotFoundError, RefusedError
+from facade.errors import FacadeError, HAPITemporaryError, NotFoundError, RefusedError
 from facade.gate import Gate
 from facade.hapi import HAPIClient
 from facade.log import request_id
@@ -36,6 +37,9 @@ from smart_auth.interaction import Decision, Interaction
 
 KEEP_S = 1.0
 _MOST_KEPT = 2000
+# Only while HAPI is down: how long an answer of it is waited for, and when it is asked again.
+_PATIENCE_S = 1.5
+_AGAIN_S = 5.0
 DRAFT = frozenset({"registered", "partial", "preliminary"})
 # `decide` wants an instance-level read; which instance it is turns out later. No id of HAPI looks like this.
 _SOME_STUDY = "-"
@@ -46,9 +50,11 @@ Resource = Mapping[str, Any]
 class Images:
     """What the DICOMweb routes of one process share."""
 
-    def __init__(self, hapi: HAPIClient, data_dir: Path) -> None:
+    def __init__(self, hapi: HAPIClient, data_dir: Path, *, stale_s: float = 0.0) -> None:
         self.data_dir = data_dir
         self.hapi = hapi
+        self._stale_s = stale_s
+        self._asked_again: dict[tuple[str, str], float] = {}
         self._kept: dict[tuple[str, str], tuple[float, list[Resource]]] = {}
         self._index: Index | None = None
 
@@ -60,15 +66,37 @@ class Images:
         return self._index
 
     async def by_identifier(self, type_: str, identifier: str) -> Resource | None:
-        """The one resource with this identifier, as HAPI had it at most KEEP_S ago."""
+        """The one resource with this identifier, as HAPI had it at most KEEP_S ago.
+
+        While HAPI does not answer, what it said last is used for `stale_s` more: nothing can be released,
+        withdrawn or moved meanwhile, and who may ask is decided elsewhere. A viewer goes on with its study.
+        """
         key, now = (type_, identifier), time.monotonic()
         kept = self._kept.get(key)
         if kept is None or now - kept[0] >= KEEP_S:
-            page = await self.hapi.search(type_, [("identifier", identifier)], count=2)
-            if len(self._kept) >= _MOST_KEPT:
-                self._kept.clear()
-            kept = self._kept[key] = (now, [entry["resource"] for entry in page.get("entry", [])])
+            kept = await self._fresh(key, now, kept)
         return kept[1][0] if len(kept[1]) == 1 else None
+
+    async def _fresh(
+        self, key: tuple[str, str], now: float, kept: tuple[float, list[Resource]] | None
+    ) -> tuple[float, list[Resource]]:
+        is_of_use = kept is not None and now - kept[0] < self._stale_s
+        if kept is not None and is_of_use and now - self._asked_again.get(key, -_AGAIN_S) < _AGAIN_S:
+            return kept
+        try:
+            async with asyncio.timeout(_PATIENCE_S if is_of_use else None):
+                page = await self.hapi.search(key[0], [("identifier", key[1])], count=2)
+        except (HAPITemporaryError, TimeoutError):
+            if kept is None or not is_of_use:
+                raise
+            self._asked_again[key] = time.monotonic()
+            return kept
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+            self._asked_again.clear()
+        self._asked_again.pop(key, None)
+        self._kept[key] = (now, [entry["resource"] for entry in page.get("entry", [])])
+        return self._kept[key]
 
 
 def images(request: Request) -> Images:
@@ -76,7 +104,7 @@ def images(request: Request) -> Images:
     state = request.app.state
     if not hasattr(state, "images"):
         here = services(request)
-        state.images = Images(here.hapi, here.settings.data_dir)
+        state.images = Images(here.hapi, here.settings.data_dir, stale_s=here.settings.stale_s)
     return cast(Images, state.images)
 
 

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from facade import capabilities
+from facade.audit.spool import RECORD_BYTES
 from facade.errors import HAPIError
 from facade.outcome import MEDIA_TYPE
 from facade.request import accepts_json
@@ -87,7 +88,9 @@ async def _auth(here: Services) -> bool:
 
 
 async def _audit(here: Services) -> bool:
-    return os.access(here.settings.spool_dir, os.W_OK | os.X_OK)
+    spool = here.settings.spool_dir
+    free = os.statvfs(spool)
+    return os.access(spool, os.W_OK | os.X_OK) and free.f_bavail * free.f_frsize >= RECORD_BYTES
 
 
 def _health(status: int, body: Mapping[str, object]) -> Response:

@@ -32,7 +32,7 @@ from facade.routes.images import images
 from facade.state import services
 from imaging.errors import OtherPixelsError, UIDConflictError
 from imaging.frames import is_uid
-from imaging.identity import IdentityTags, Matched, Source
+from imaging.identity import IdentityTags, Quarantine, Source
 from imaging.index import Index, InstanceRow
 from smart_auth.interaction import Decision, Interaction
 
@@ -134,7 +134,7 @@ async def _decide(
         f"Organization/{organization}" if organization else None,
         staff=not is_outside,
     )
-    identities = Identities(gate.hapi, source)
+    identities = Identities(gate.hapi)
     index = images(request).index
     for part in parts:
         if part.inspection is None or part.failure is not None:
@@ -142,8 +142,8 @@ async def _decide(
         if study_uid is not None and part.uid("study_uid") != study_uid:
             part.failure = OTHER_STUDY
             continue
-        matched = await identities.identify(IdentityTags(**part.inspection["tags"]))
-        if not isinstance(matched, Matched):
+        matched = await identities.identify(IdentityTags(**part.inspection["tags"]), source)
+        if isinstance(matched, Quarantine):
             part.failure = NOT_AUTHORISED if is_outside else None
             part.warning = None if is_outside else WARNING_HELD
             continue

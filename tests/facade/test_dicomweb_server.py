@@ -416,7 +416,7 @@ async def test_what_is_seen_is_on_record(images: Images, people: dict[str, str])
     refused = [event for event in events if event["outcome"] == "4"]
     assert len(refused) == 1
     assert {"system": "urn:dicom:uid", "value": f"urn:oid:{study}"} in [
-        entity["what"].get("identifier") for entity in refused[0]["entity"]
+        entity.get("what", {}).get("identifier") for entity in refused[0]["entity"]
     ]
 
 

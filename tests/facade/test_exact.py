@@ -34,3 +34,12 @@ def test_there_and_back(text: bytes) -> None:
 def test_what_two_parsers_could_read_in_two_ways_is_refused(text: bytes) -> None:
     with pytest.raises(BadRequestError):
         exact.loads_strict(text)
+
+
+def test_a_number_out_of_reach_is_refused_and_a_long_one_keeps_its_digits() -> None:
+    for number in ("1e400", "1e-4000", "9" * 5000, "-" + "9" * 400):
+        with pytest.raises(BadRequestError):
+            exact.loads_strict(b'{"a":' + number.encode() + b"}")
+    long = b'{"a":' + b"9" * 90 + b"}"
+    assert exact.dumps(exact.loads_strict(long)) == long
+    assert exact.dumps(exact.loads(long)) == long, "what is stored already can be read"

@@ -73,6 +73,56 @@ def without_request_id(answer: httpx.Response) -> dict[str, Any]:
     return body
 
 
+# What an answer may carry: FHIR R4 http.html, the guards of facade.arrival, and nginx's own.
+ANSWERED = frozenset(
+    {
+        "access-control-allow-origin",
+        "access-control-expose-headers",
+        "cache-control",
+        "connection",
+        "content-length",
+        "content-security-policy",
+        "content-type",
+        "cross-origin-resource-policy",
+        "date",
+        "etag",
+        "last-modified",
+        "referrer-policy",
+        "server",
+        "transfer-encoding",
+        "vary",
+        "x-content-type-options",
+        "x-frame-options",
+        "x-request-id",
+    }
+)
+
+
+def test_only_listed_headers_go_out_and_every_guard_does(
+    doctor: Session, stored: str, servers: Stack
+) -> None:
+    answers = [
+        doctor.fhir("GET", f"Patient/{stored}"),
+        doctor.fhir("GET", f"Patient/{stored}", headers=WAY_B),
+        doctor.fhir("GET", "Patient/nobody"),
+        doctor.fhir("GET", "Patient?_count=1"),
+        httpx.get(f"{servers.base_url}/fhir/Patient"),
+        httpx.get(f"{servers.base_url}/fhir/metadata"),
+        httpx.get(f"{servers.base_url}/health/live"),
+        httpx.get(f"{servers.base_url}/docs"),
+        httpx.get(f"{servers.base_url}/internal-hapi/Patient/{stored}"),
+    ]
+    for answer in answers:
+        extra = set(answer.headers) - ANSWERED - {"www-authenticate", "retry-after"}
+        assert not extra, (answer.url, extra)
+        for name in ("x-request-id", "x-content-type-options", "referrer-policy"):
+            assert len(answer.headers.get_list(name)) == 1, (answer.url, name)
+        if answer.status_code != 404 or "/fhir/" in str(answer.url):
+            for name in ("content-security-policy", "x-frame-options", "cross-origin-resource-policy"):
+                assert len(answer.headers.get_list(name)) == 1, (answer.url, name)
+        assert answer.headers.get("server", "nginx") == "nginx"
+
+
 def test_both_ways_give_the_same_patient(doctor: Session, stored: str) -> None:
     passed = doctor.fhir("GET", f"Patient/{stored}")
     looked_at = doctor.fhir("GET", f"Patient/{stored}", headers=WAY_B)

@@ -27,6 +27,8 @@ SMALL = {
     "rate_general": 0,
     "rate_dicomweb": 0,
     "rate_auth": 0,
+    "rate_websocket": 0,
+    "in_flight_max": 0,
     "complete_after_s": 1,
     "stable_age_s": 1,
     "lease_s": 4,

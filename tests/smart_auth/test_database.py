@@ -18,7 +18,7 @@ from smart_auth import clients, users
 from smart_auth.database import Database
 from smart_auth.errors import StoreUnavailableError
 from smart_auth.models import Base, Epoch
-from smart_auth.revocations import Feed
+from smart_auth.revocations import Feed, revoke
 
 
 def test_the_migrations_make_what_the_models_say(tmp_path: Path) -> None:
@@ -117,9 +117,35 @@ def test_users_clients_and_revocations_work_on_mariadb(mariadb: Any) -> None:
         users.set_disabled(database, user.id, disabled=True, actor=None)
         feed.refresh()
         assert feed.state.generations == {}
+        _walk_the_life_of_a_client(database, feed)
     finally:
         database.close()
         _as_root(mariadb, "DROP DATABASE smart_auth_test")
+
+
+def _walk_the_life_of_a_client(database: Database, feed: Feed) -> None:
+    """Pending, approved, with origins and two secrets, disabled, and its revocations in the feed."""
+    options: dict[str, Any] = {
+        "kind": "confidential",
+        "name": "W",
+        "scope": "user/*.rs",
+        "redirect_uris": ["https://app.example/cb"],
+        "cors_origins": ["https://app.example"],
+    }
+    clients.register(database, "waiting", pending=True, **options)
+    feed.refresh()
+    assert (feed.state.clients, feed.state.origins) == ({"app-1"}, set())
+    assert clients.forget_pending(database, older_than=0) == 1
+    clients.approve(database, "waiting", scope="user/Patient.rs")
+    assert clients.rotate(database, "waiting", overlap_s=60)
+    feed.refresh()
+    assert (feed.state.clients, feed.state.origins) == ({"app-1", "waiting"}, {"https://app.example"})
+    with database.write() as session:
+        revoke(session, "token", "t1", expires_at=2**40)
+        revoke(session, "token", "t1", expires_at=2**40)
+    clients.set_disabled(database, "waiting", disabled=True)
+    feed.refresh()
+    assert (feed.state.clients, feed.state.ended) == ({"app-1"}, {("token", "t1")})
 
 
 def _as_root(mariadb: Any, statements: str) -> None:

@@ -1,6 +1,7 @@
 """Passwords: what is accepted, and that checking an unknown one costs the same hash."""
 
 import pytest
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from smart_auth import passwords
 from smart_auth.errors import RuleError
@@ -31,6 +32,18 @@ from smart_auth.errors import RuleError
 def test_a_weak_password_is_refused(password: str) -> None:
     with pytest.raises(RuleError):
         passwords.check_password(password, "demo-user", length=12)
+
+
+def test_no_password_of_the_list_of_common_ones_is_accepted() -> None:
+    common = [password for password in FREQUENCY_LISTS["passwords"] if len(password) >= 12]
+    assert len(common) > 200
+    for password in common:
+        with pytest.raises(RuleError):
+            passwords.check_password(password, "somebody", length=12)
+
+
+def test_a_phrase_longer_than_what_is_looked_at_is_accepted() -> None:
+    passwords.check_password("tram lake viol " * 4 + "harbour onion cable " * 4, "somebody", length=12)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ import httpx
 import pytest
 
 from facade.hapi import HAPIClient
+from facade.identify import Identified, token
 from imaging.identity import IdentityTags, Quarantine, Source
-from subscriptions.directory import Directory, Identified, token
+from subscriptions.directory import Directory
 
 MRN = "urn:neuronova:mrn"
 HOSPITAL = {

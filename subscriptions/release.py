@@ -13,14 +13,13 @@ from dataclasses import dataclass
 
 from facade.errors import HAPIGoneError, HAPINotFoundError
 from facade.hapi import HAPIClient
-from imaging import identity
+from facade.identify import Identities
 from imaging.arrival import Arrival, take_in
 from imaging.errors import ChildDiedError, DICOMError, OtherPixelsError, UIDConflictError
 from imaging.identity import BasedOn
 from imaging.index import QuarantineRow
 from imaging.orthanc import Origin
-from neuronova.errors import OperatorError
-from subscriptions.directory import token
+from subscriptions.errors import PatientUnfitError
 from subscriptions.names import QUARANTINE_SYSTEM
 from subscriptions.pacs import Pacs
 
@@ -39,20 +38,23 @@ async def check_patient(hapi: HAPIClient, patient_id: str) -> None:
     try:
         patient = await hapi.read("Patient", patient_id)
     except (HAPINotFoundError, HAPIGoneError):
-        raise OperatorError("there is no such Patient") from None
+        raise PatientUnfitError("There is no such Patient.") from None
     if patient.get("active") is False or any(
         link.get("type") == "replaced-by" for link in patient.get("link", [])
     ):
-        raise OperatorError("this Patient is not active, or was merged into another one")
+        raise PatientUnfitError
 
 
 async def release(hapi: HAPIClient, pacs: Pacs, study_uid: str, patient_id: str) -> Released:
     """Take in every instance of the study that may be taken in."""
     taken, kept = 0, []
+    identities = Identities(hapi)
     for row in pacs.index.quarantined(study_uid):
         try:
             arrival = await _read(pacs, row)
-            based_on = await _order(hapi, arrival.inspection.tags.accession, f"Patient/{patient_id}")
+            # The order, if it is this patient's; an accession of somebody else gives no link.
+            order = await identities.order(arrival.inspection.tags.accession, f"Patient/{patient_id}")
+            based_on = order.service_request_ref if isinstance(order, BasedOn) else None
             take_in(pacs.index, pacs.data_dir, arrival, f"Patient/{patient_id}", based_on)
         except (UIDConflictError, OtherPixelsError, DICOMError, ChildDiedError) as error:
             kept.append((row.sop_uid or row.orthanc_id, str(error)))
@@ -77,15 +79,3 @@ async def _read(pacs: Pacs, row: QuarantineRow) -> Arrival:
     aet, _, address = row.source.partition("@")
     origin = Origin(protocol="assigned", aet=aet, address=address, called_aet="")
     return Arrival(inspection, origin, pacs.index.upload(row.orthanc_id), False, None, time.time())
-
-
-async def _order(hapi: HAPIClient, accession: str, patient_ref: str) -> str | None:
-    """The order, if it is this patient's; an accession of somebody else gives no link."""
-    wanted = identity.trimmed(accession)
-    if not wanted:
-        return None
-    orders = [
-        order async for order in hapi.search_all("ServiceRequest", [("identifier", token(None, wanted))])
-    ]
-    found = identity.order(accession, patient_ref, orders)
-    return found.service_request_ref if isinstance(found, BasedOn) else None
