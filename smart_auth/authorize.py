@@ -1,8 +1,8 @@
 """The authorization request: what an app may ask for, and in which way it gets its answer.
 
-Sources: RFC 6749 4.1.1-4.1.2, RFC 7636 (PKCE, S256 only), RFC 9207 (`iss`), RFC 9700 4.1-4.7, SMART App
-Launch 2.2.0 "Obtain authorization code" (`aud`, `state`, `launch`), OpenID Connect Core 3.1.2.1
-(prompt, max_age).
+Sources: RFC 6749 4.1.1-4.1.2, RFC 7636 (PKCE, S256 only), RFC 8707 (`resource`), RFC 9207 (`iss`), RFC 9700
+4.1-4.7, SMART App Launch 2.2.0 "Obtain authorization code" (`aud`, `state`), OpenID Connect Core 3.1.2.1 (prompt,
+max_age).
 """
 
 from __future__ import annotations
@@ -67,6 +67,11 @@ def client_of(parameters: Sequence[tuple[str, str]]) -> str:
     return named[0]
 
 
+def is_this_server(resource: str | None, audience: str) -> bool:
+    """Whether an RFC 8707 `resource`, if there is one, is the one server that our tokens are for."""
+    return resource is None or resource.rstrip("/") == audience
+
+
 def read(
     parameters: Sequence[tuple[str, str]], client: Client | None, *, audience: str
 ) -> AuthorizationRequest:
@@ -103,6 +108,8 @@ def read(
         raise refuse("invalid_request", "PKCE with S256 is required")
     if given.get("aud", "").rstrip("/") != audience:
         raise refuse("invalid_request", "aud names this FHIR server")
+    if not is_this_server(given.get("resource"), audience):
+        raise refuse("invalid_target", "resource names this FHIR server")
     scope = given.get("scope", "")
     prompts = frozenset(given.get("prompt", "").split())
     max_age = given.get("max_age")

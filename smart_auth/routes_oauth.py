@@ -1,6 +1,7 @@
 """Protocol endpoints: authorize, token, revoke, jwks, openid-configuration.
 
-Sources: RFC 6749 3.1 and 3.2, RFC 9207, RFC 7009, RFC 7517, SMART App Launch 2.2.0 "App Launch: Standalone".
+Sources: RFC 6749 3.1 and 3.2, RFC 8707, RFC 9207, RFC 7009, RFC 7517, SMART App Launch 2.2.0 "App Launch:
+Standalone".
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ async def token(auth: SMARTAuth, request: Request) -> Response:
     address = web.address(auth, request)
     user_id: str | None = None
     try:
+        if not authorize.is_this_server(form.get("resource"), auth.settings.audience):
+            raise OAuthError("invalid_target", "resource names this FHIR server")
         if grant_type == "authorization_code" and client.kind != "backend":
             answer, user_id = await auth.grants.by_code(client, form)
         elif grant_type == "refresh_token" and client.kind != "backend":

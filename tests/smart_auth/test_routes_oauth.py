@@ -173,6 +173,7 @@ async def test_a_loopback_address_may_have_any_port(auth: SMARTAuth, browser: ht
         ({"state": ""}, "invalid_request"),
         ({"aud": ""}, "invalid_request"),
         ({"aud": "http://localhost:8081/fhir"}, "invalid_request"),
+        ({"resource": "http://localhost:8081/fhir"}, "invalid_target"),
         ({"scope": ""}, "invalid_scope"),
         ({"scope": "everything"}, "invalid_scope"),
         ({"request": "x"}, "request_not_supported"),
@@ -527,3 +528,12 @@ async def test_refusals_are_events_too(
         ("refused", "failure"),
     ]
     assert {event[4] for event in recorder.events} == {"192.0.2.1"}
+
+
+async def test_a_token_for_another_resource_is_not_given(auth: SMARTAuth, browser: httpx.AsyncClient) -> None:
+    new_user(auth, "demo-doctor", "doctor", fhir_user="Practitioner/d1")
+    flow = Flow(browser, parameters={"resource": AUDIENCE})
+    answer = await flow.answer("demo-doctor")
+    refused = await flow.redeem(answer["code"], resource="http://localhost:8081/fhir")
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_target")
+    assert (await flow.redeem(answer["code"], resource=AUDIENCE)).status_code == 200
