@@ -96,8 +96,12 @@ def _facade(settings: Settings, secrets: Mapping[str, str]) -> Variables:
 
 
 def _smart_auth(settings: Settings) -> Variables:
+    url = f"sqlite:///{settings.var}/smart_auth.db"
+    if settings.auth_database_url_file:
+        with open(settings.auth_database_url_file, encoding="utf-8") as file:
+            url = file.read().strip()
     return {
-        "SMART_AUTH_DATABASE_URL": f"sqlite:///{settings.var}/smart_auth.db",
+        "SMART_AUTH_DATABASE_URL": url,
         "SMART_AUTH_ISSUER": f"{settings.base_url}/auth",
         "SMART_AUTH_AUDIENCE": f"{settings.base_url}/fhir",
         "SMART_AUTH_KEYS_DIR": f"{settings.var}/keys",

@@ -46,6 +46,9 @@ class Settings:
     hapi_database_url: Annotated[str, "JDBC URL of PostgreSQL; empty: an H2 file (demo and tests only)"] = ""
     hapi_database_user: Annotated[str, "user of that database"] = ""
     hapi_database_password_file: Annotated[str, "file with that user's password"] = ""
+    auth_database_url_file: Annotated[
+        str, "file with the SQLAlchemy URL of logins and apps (mysql+pymysql://…); empty: an SQLite file"
+    ] = ""
     openemr_schema: Annotated[
         str, "SQL file loaded into an empty openemr database; empty: the project's own"
     ] = ""

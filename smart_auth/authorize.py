@@ -1,8 +1,8 @@
 """The authorization request: what an app may ask for, and in which way it gets its answer.
 
 Sources: RFC 6749 4.1.1-4.1.2, RFC 7636 (PKCE, S256 only), RFC 8707 (`resource`), RFC 9207 (`iss`), RFC 9700
-4.1-4.7, SMART App Launch 2.2.0 "Obtain authorization code" (`aud`, `state`), OpenID Connect Core 3.1.2.1 (prompt,
-max_age).
+4.1-4.7, SMART App Launch 2.2.0 "Obtain authorization code" (`aud`, `state`, `launch`), OpenID Connect Core
+3.1.2.1 (prompt, max_age).
 """
 
 from __future__ import annotations
