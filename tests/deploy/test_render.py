@@ -180,10 +180,10 @@ def test_hapi_in_production_has_no_file_database(settings: Settings) -> None:
 
 def test_the_address_of_another_login_database_stays_in_its_file(settings: Settings) -> None:
     address = settings.var / "auth-database"
-    address.write_text("mysql+pymysql://auth:word@db/auth\n")
+    address.write_text("mysql+pymysql://auth:only-in-its-file@db/auth\n")
     elsewhere = dataclasses.replace(settings, auth_database_url_file=str(address))
     values = variables(elsewhere, render(elsewhere))["facade"]
-    assert values["SMART_AUTH_DATABASE_URL"] == "mysql+pymysql://auth:word@db/auth"
+    assert values["SMART_AUTH_DATABASE_URL"] == "mysql+pymysql://auth:only-in-its-file@db/auth"
     elsewhere.save()
-    assert "word" not in (settings.var / "etc" / "settings.json").read_text()
+    assert "only-in-its-file" not in (settings.var / "etc" / "settings.json").read_text()
     assert variables(settings, render(settings))["facade"]["SMART_AUTH_DATABASE_URL"].startswith("sqlite:///")
