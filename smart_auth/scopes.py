@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, cast
 from urllib.parse import parse_qsl, quote
 
@@ -90,6 +91,7 @@ class ScopeSet:
         )
 
 
+@lru_cache(maxsize=1024)
 def parse(text: str) -> ScopeSet:
     """Read a scope string; unknown, malformed or unsupported parts are left out."""
     if len(text) > MAX_TEXT:

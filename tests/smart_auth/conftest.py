@@ -1,6 +1,9 @@
 """An authorization server of its own for each test: real SQLite file, real Redis, reached over ASGI."""
 
-from collections.abc import AsyncIterator
+import getpass
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ import httpx
 import pytest
 from argon2 import PasswordHasher
 from redis.asyncio import Redis
+from sqlalchemy.engine import make_url
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -61,12 +65,36 @@ def hospital() -> Hospital:
 
 
 @pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """Where the server of a test keeps its tables; a module may say otherwise."""
+    return f"sqlite:///{tmp_path}/smart_auth.db"
+
+
+@pytest.fixture
+def mariadb_url(mariadb: Any) -> Iterator[str]:
+    """An empty database on MariaDB."""
+    server = make_url(mariadb.openemr_url)
+    _as_root(
+        mariadb,
+        "CREATE OR REPLACE DATABASE smart_auth_test; "
+        f"GRANT ALL ON smart_auth_test.* TO '{server.username}'@'127.0.0.1'",
+    )
+    yield server.set(database="smart_auth_test").render_as_string(hide_password=False)
+    _as_root(mariadb, "DROP DATABASE smart_auth_test")
+
+
+@pytest.fixture
 async def auth(
-    tmp_path: Path, keys_dir: Path, redis: Redis, recorder: Recorder, hospital: Hospital
+    tmp_path: Path,
+    database_url: str,
+    keys_dir: Path,
+    redis: Redis,
+    recorder: Recorder,
+    hospital: Hospital,
 ) -> AsyncIterator[SMARTAuth]:
     """A started server with one public, trusted client named `demo-app`."""
     await redis.flushdb()
-    settings = settings_for(tmp_path, "unix:///unused", keys_dir=keys_dir)
+    settings = settings_for(tmp_path, "unix:///unused", keys_dir=keys_dir, database_url=database_url)
     service = SMARTAuth(settings, redis=redis, on_event=recorder)
     service.directory = hospital
     await service.start()
@@ -95,3 +123,10 @@ async def browser(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
     """A browser: keeps cookies, does not follow redirects by itself."""
     async with new_browser(app) as client:
         yield client
+
+
+def _as_root(mariadb: Any, statements: str) -> None:
+    """The server's root is the system user who runs the stack, through the private socket."""
+    user = "root" if os.geteuid() == 0 else getpass.getuser()
+    socket = f"--socket={mariadb.var}/run/mariadb.sock"
+    subprocess.run(["mariadb", "--no-defaults", socket, f"--user={user}", "-e", statements], check=True)

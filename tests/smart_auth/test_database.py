@@ -1,10 +1,7 @@
 """The tables: migrations and models agree, on SQLite and MariaDB, also when processes start together."""
 
-import getpass
 import multiprocessing
-import os
 import sqlite3
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +9,6 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, select, text
-from sqlalchemy.engine import make_url
 
 from smart_auth import clients, users
 from smart_auth.database import Database
@@ -84,14 +80,8 @@ def test_a_database_that_does_not_answer_is_a_temporary_error(tmp_path: Path) ->
 
 
 @pytest.mark.server
-def test_users_clients_and_revocations_work_on_mariadb(mariadb: Any) -> None:
-    server = make_url(mariadb.openemr_url)
-    _as_root(
-        mariadb,
-        "CREATE OR REPLACE DATABASE smart_auth_test; "
-        f"GRANT ALL ON smart_auth_test.* TO '{server.username}'@'127.0.0.1'",
-    )
-    url = server.set(database="smart_auth_test").render_as_string(hide_password=False)
+def test_users_clients_and_revocations_work_on_mariadb(mariadb_url: str) -> None:
+    url = mariadb_url
     database = Database(url)
     try:
         database.migrate()
@@ -120,7 +110,6 @@ def test_users_clients_and_revocations_work_on_mariadb(mariadb: Any) -> None:
         _walk_the_life_of_a_client(database, feed)
     finally:
         database.close()
-        _as_root(mariadb, "DROP DATABASE smart_auth_test")
 
 
 def _walk_the_life_of_a_client(database: Database, feed: Feed) -> None:
@@ -146,10 +135,3 @@ def _walk_the_life_of_a_client(database: Database, feed: Feed) -> None:
     clients.set_disabled(database, "waiting", disabled=True)
     feed.refresh()
     assert (feed.state.clients, feed.state.ended) == ({"app-1"}, {("token", "t1")})
-
-
-def _as_root(mariadb: Any, statements: str) -> None:
-    """The server's root is the system user who runs the stack, through the private socket."""
-    user = "root" if os.geteuid() == 0 else getpass.getuser()
-    socket = f"--socket={mariadb.var}/run/mariadb.sock"
-    subprocess.run(["mariadb", "--no-defaults", socket, f"--user={user}", "-e", statements], check=True)
