@@ -10,7 +10,6 @@ Authentication" (RS384, ES384; `exp` at most five minutes; `jti` once).
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,9 +17,9 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from joserfc import jwt
-from joserfc.errors import JoseError
 from joserfc.jwk import GuestProtocol, Key, KeySet
 
+from smart_auth import untrusted
 from smart_auth.errors import OAuthError
 from smart_auth.jwks_fetch import KeySets, KeysUnavailableError
 from smart_auth.models import Client
@@ -147,7 +146,7 @@ class ClientAuthenticator:
 
         try:
             return dict(jwt.decode(assertion, find, algorithms=list(ALGORITHMS)).claims)
-        except (JoseError, ValueError) as error:
+        except untrusted.UNREADABLE as error:
             raise _invalid() from error
 
 
@@ -163,7 +162,7 @@ def _basic(authorization: str) -> tuple[str, str]:
     scheme, _, encoded = authorization.partition(" ")
     try:
         text = base64.b64decode(encoded, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise _invalid() from error
     name, colon, secret = text.partition(":")
     if scheme.lower() != "basic" or not colon:
@@ -181,7 +180,7 @@ def _unverified(assertion: str, part: int) -> dict[str, Any]:
     """Header (0) or claims (1), before anything is proved."""
     try:
         text = assertion.split(".")[part]
-        value = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        value = untrusted.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (IndexError, ValueError) as error:
         raise _invalid() from error
     if not isinstance(value, dict):

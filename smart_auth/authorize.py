@@ -87,6 +87,8 @@ def read(
     if not allows_redirect(client, redirect_uri):
         raise PageError("the redirect address is not registered for this app")
     state = given.get("state") or None
+    if state is not None and len(state) > MAX_VALUE:
+        state = None  # what is too long is not sent back either; it is refused below
 
     def refuse(error: str, description: str) -> RedirectError:
         return RedirectError(client.id, redirect_uri, state, error, description)

@@ -22,7 +22,7 @@ from smart_auth.client_rules import Registration, without_loopback_port
 from smart_auth.database import Database
 from smart_auth.errors import RuleError
 from smart_auth.models import Client, GrantFamily
-from smart_auth.revocations import end_grants, raise_epoch
+from smart_auth.revocations import end_back_end, end_grants, raise_epoch
 from smart_auth.secret import digest, new_secret
 
 ClientKind = Literal["public", "confidential", "backend"]
@@ -87,7 +87,8 @@ def get(database: Database, client_id: str) -> Client | None:
     """One active client."""
     with database.read() as session:
         client = session.get(Client, client_id)
-    return client if client is not None and client.status == "active" else None
+    # A database may take upper and lower case for the same; an id is exact.
+    return client if client is not None and client.id == client_id and client.status == "active" else None
 
 
 def approve(
@@ -141,7 +142,8 @@ def change(database: Database, client_id: str, *, http_keys: bool = False, **cha
         ):
             raise RuleError("the way in which a client authenticates does not change: register another one")
         _fill(client, given)
-        if not scopes.parse(client.scope).covers(scopes.parse(before.scope)):
+        is_moved = (given.role, given.organization) != (before.role, before.organization)
+        if is_moved or not scopes.parse(client.scope).covers(scopes.parse(before.scope)):
             _end_everything(session, client_id)
         raise_epoch(session)
     return client
@@ -231,4 +233,6 @@ def _existing(session: Session, client_id: str) -> Client:
 
 
 def _end_everything(session: Session, client_id: str) -> None:
-    end_grants(session, GrantFamily.client_id == client_id, now=int(time.time()), token_s=TOKEN_S)
+    now = int(time.time())
+    end_grants(session, GrantFamily.client_id == client_id, now=now, token_s=TOKEN_S)
+    end_back_end(session, client_id, now=now)

@@ -23,7 +23,8 @@ from smart_auth.errors import InvalidTokenError, OAuthError
 from smart_auth.interaction import Principal, Role
 from smart_auth.models import Client, GrantFamily, RefreshToken, User
 from smart_auth.progress import Approved
-from smart_auth.revocations import end_grants, revoke
+from smart_auth.retention import EVERY_S, forget_grants
+from smart_auth.revocations import back_end_ended, end_grants, revoke
 from smart_auth.roles import within_role
 from smart_auth.scopes import ScopeSet
 from smart_auth.secret import digest, new_id, new_secret
@@ -66,6 +67,7 @@ class Grants:
         self._verifier = verifier
         self._in_thread = in_thread
         self._clock = clock
+        self._forgot = float("-inf")
 
     async def issue_code(self, approved: Approved, client: Client, session: Session) -> str:
         """A code for a request that has passed every step."""
@@ -106,7 +108,8 @@ class Grants:
             or not hmac.compare_digest(create_s256_code_challenge(verifier), kept["challenge"])
         ):
             raise _invalid_grant()
-        granted = scopes.parse(kept["scope"])
+        # The ceiling of the client may have become lower since the code was made.
+        granted = scopes.parse(kept["scope"]) & scopes.parse(client.scope)
         user, grant, refresh = await self._in_thread(self._start_family, client, code, kept, granted)
         if await self._store.has("reused", code):
             # The second use came while the first was under way.
@@ -153,7 +156,8 @@ class Grants:
         subject = Subject(
             client_id=client.id, role=role, scope=str(granted), organization=client.organization
         )
-        token, _ = self._issuer.access_token(subject, self._settings.backend_token_s)
+        ended = await self._in_thread(back_end_ended, self._database, client.id)
+        token, _ = self._issuer.access_token(subject, self._settings.backend_token_s, after=ended)
         return {
             "access_token": token,
             "token_type": "Bearer",
@@ -187,6 +191,9 @@ class Grants:
     ) -> tuple[User, GrantFamily, str | None]:
         now = int(self._clock())
         with self._database.write() as session:
+            if now - self._forgot >= EVERY_S:
+                forget_grants(session, now)
+                self._forgot = now
             user = _active(session, kept["user_id"])
             if user is None or user.generation != kept["generation"]:
                 raise _invalid_grant()
@@ -227,7 +234,8 @@ class Grants:
             if user is None or grant.ended_at is not None or grant.expires_at <= now:
                 raise _invalid_grant()
             left = consent.within(session, user.id, client, scopes.parse(grant.scope))
-            if scope and not left.covers(scopes.parse(scope)):
+            # What a used token asks for does not matter: it ends the family below.
+            if row.used_at is None and scope and not left.covers(scopes.parse(scope)):
                 raise OAuthError("invalid_scope", "a refresh never adds scopes")
             if row.used_at is None and row.expires_at <= now:
                 raise _invalid_grant()

@@ -57,6 +57,8 @@ class Principal:
     """True for the viewer's cookie, which is good for DICOMweb, STOW, $review and the WebSocket only."""
     generation: int = 0
     """Generation of the login; a change of its rights makes a new one."""
+    issued: int = 0
+    """When the token was issued (seconds since 1970)."""
     grant_id: str | None = None
     """The grant (family of tokens) that this token came from."""
     shared: frozenset[str] = frozenset()

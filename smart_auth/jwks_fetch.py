@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import json
 import re
 import socket
 import time
@@ -24,6 +23,7 @@ from typing import Any
 import httpx
 from joserfc.jwk import KeySet
 
+from smart_auth import untrusted
 from smart_auth.client_rules import is_keys_address, usable_keys
 from smart_auth.errors import RuleError, SMARTAuthError
 
@@ -166,7 +166,7 @@ async def _body(response: httpx.Response) -> bytes:
 
 def _public_keys(body: bytes) -> KeySet:
     """What of the set can verify an assertion; a set may hold keys for other purposes."""
-    parsed: Any = json.loads(body)
+    parsed: Any = untrusted.loads(body)
     if not isinstance(parsed, dict) or not isinstance(parsed.get("keys"), list):
         raise ValueError("not a JWKS")
     usable = []

@@ -22,8 +22,12 @@ from sqlalchemy.orm import Session
 from smart_auth.database import Database
 from smart_auth.errors import InvalidTokenError, SMARTAuthError, StaleRevocationsError
 from smart_auth.models import Client, Epoch, GrantFamily, Revocation, User
+from smart_auth.secret import digest
 
 logger = logging.getLogger(__name__)
+
+BACK_END_S = 86400  # no token of a back end lives longer
+_BACK_END = "client"
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class State:
     """Origins of their pages in browsers (CORS)."""
     ended: frozenset[tuple[str, str]] = frozenset()
     """(kind, value) of what was revoked: token, grant or session."""
+    back_ends: Mapping[str, int] = field(default_factory=dict)
+    """Active clients whose tokens of a back end were ended, and when: those up to that second are over."""
 
 
 def raise_epoch(session: Session) -> None:
@@ -64,6 +70,25 @@ def end_grants(session: Session, *conditions: object, now: int, token_s: int) ->
         grant.ended_at = now
         revoke(session, "grant", grant.id, expires_at=now + token_s + 60)
     return list(found)
+
+
+def end_back_end(session: Session, client_id: str, *, now: int) -> None:
+    """End every token that a back end got until now: it has no grant that could be ended."""
+    value = digest(client_id)
+    session.execute(delete(Revocation).where(Revocation.kind == _BACK_END, Revocation.value == value))
+    session.flush()
+    revoke(session, _BACK_END, value, expires_at=now + BACK_END_S)
+
+
+def back_end_ended(database: Database, client_id: str) -> int:
+    """When its tokens were ended last; a new one has to be younger."""
+    with database.read() as session:
+        until = session.scalar(
+            select(Revocation.expires_at).where(
+                Revocation.kind == _BACK_END, Revocation.value == digest(client_id)
+            )
+        )
+    return until - BACK_END_S if until is not None else 0
 
 
 class Feed:
@@ -123,10 +148,13 @@ class Feed:
         user_id: str | None,
         generation: int,
         keys: tuple[tuple[str, str], ...],
+        issued: int = 0,
     ) -> None:
         """Refuse what belongs to nobody active, to an older generation, or was ended."""
         state = self.state
         if client_id is not None and client_id not in state.clients:
+            raise InvalidTokenError
+        if user_id is None and client_id is not None and issued <= state.back_ends.get(client_id, -1):
             raise InvalidTokenError
         if user_id is not None and state.generations.get(user_id) != generation:
             raise InvalidTokenError
@@ -152,12 +180,17 @@ def _read(session: Session, epoch: int) -> State:
     users = session.execute(select(User.id, User.generation).where(User.status == "active"))
     clients = session.execute(select(Client.id, Client.cors_origins).where(Client.status == "active")).all()
     ended = session.execute(
-        select(Revocation.kind, Revocation.value).where(Revocation.expires_at >= int(time.time()))
-    )
+        select(Revocation.kind, Revocation.value, Revocation.expires_at).where(
+            Revocation.expires_at >= int(time.time())
+        )
+    ).all()
+    moments = {value: until - BACK_END_S for kind, value, until in ended if kind == _BACK_END}
+    back_ends = {client_id: moments.get(digest(client_id)) for client_id, _ in clients} if moments else {}
     return State(
         epoch=epoch,
         generations={user_id: generation for user_id, generation in users},
         clients=frozenset(client_id for client_id, _ in clients),
         origins=frozenset(origin for _, origins in clients for origin in json.loads(origins)),
-        ended=frozenset((kind, value) for kind, value in ended),
+        ended=frozenset((kind, value) for kind, value, _ in ended if kind != _BACK_END),
+        back_ends={client_id: moment for client_id, moment in back_ends.items() if moment is not None},
     )

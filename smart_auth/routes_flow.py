@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from smart_auth import authorize, browser, consent, directory, launch, pages, users, web, wording
 from smart_auth.authorize import RedirectError
+from smart_auth.clients import allows_redirect
 from smart_auth.directory import Looker
 from smart_auth.errors import CrossSiteError, PageError
 from smart_auth.models import Client
@@ -23,6 +24,8 @@ from smart_auth.progress import Consented, Progress, Step, approve, next_step, o
 from smart_auth.service import SMARTAuth
 from smart_auth.session import Session
 
+# A scope string of full length (`scopes.MAX_TEXT`), each part with two switches and its categories.
+MOST_SWITCHES = 2000
 _SILENT = {"login": "login_required", "consent": "consent_required"}
 
 
@@ -142,7 +145,7 @@ async def consent_page(auth: SMARTAuth, request: Request) -> Response:
 
 async def consent_(auth: SMARTAuth, request: Request) -> Response:
     """Allow what is left switched on, or deny."""
-    fields = await web.pairs(request)
+    fields = await web.pairs(request, most=MOST_SWITCHES)
     form, kept, session = await _form(auth, request, "consent", fields)
     if session is None:
         return await go_on(auth, request, kept.id)
@@ -188,6 +191,8 @@ async def _load(auth: SMARTAuth, request: Request, request_id: str) -> _Kept:
     client = await auth.client(progress.asked.client_id)
     if client is None:
         raise PageError("the app is not registered")
+    if not allows_redirect(client, progress.asked.redirect_uri):
+        raise PageError("the redirect address is not registered for this app")
     session = await browser.login_session(auth, request)
     consented = None
     if session is not None:

@@ -155,8 +155,10 @@ async def _choose_password(
         )
     length = auth.settings.password_length
     address = web.address(auth, request)
-    # Codes are 256 random bits: guessing is hopeless, and the throttle keeps it cheap for us.
-    if await auth.in_thread(auth.throttle.attempt, f" {title}", address):
+    # Codes are 256 random bits: guessing is hopeless, and the throttle keeps it cheap for us. It counts each
+    # code by itself, so that nobody who tries wrong ones keeps the others from using theirs.
+    tried = f" {title} {code or form.get('code', '')}"
+    if await auth.in_thread(auth.throttle.attempt, tried, address):
         raise OAuthError("slow_down", "too many tries", 429)
     try:
         if code is None:
@@ -175,7 +177,7 @@ async def _choose_password(
         return _password_form(
             auth, request, title, action, error=pages.rule_text(request, error.text), status=422
         )
-    await auth.in_thread(auth.throttle.succeeded, f" {title}", address)
+    await auth.in_thread(auth.throttle.succeeded, tried, address)
     await auth.record(title, "success", user=user.id, client=None, address=address)
     if title == "setup":
         await auth.record("role-granted", "success", user=user.id, client=None, address=address)

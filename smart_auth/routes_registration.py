@@ -18,6 +18,7 @@ from smart_auth.models import Client
 from smart_auth.routes_admin import administrator, record
 from smart_auth.secret import new_id
 from smart_auth.service import SMARTAuth
+from smart_auth.throttle import network
 
 HOUR_S = 3600
 _CHANGES = {
@@ -32,6 +33,7 @@ _CHANGES = {
     "jwks": dict,
     "trusted": bool,
 }
+_OPTIONAL = frozenset({"launch_uri", "jwks_uri", "jwks", "role", "organization"})
 _CHOICES = {"scope": str, "trusted": bool, "role": str, "organization": str}
 
 
@@ -39,7 +41,7 @@ async def register(auth: SMARTAuth, request: Request) -> Response:
     """Register an app; it waits for an administrator (RFC 7591 section 3)."""
     address = web.address(auth, request)
     settings = auth.settings
-    tried = await auth.store.count("registration", address or "", lifetime_s=HOUR_S)
+    tried = await auth.store.count("registration", network(address or ""), lifetime_s=HOUR_S)
     if tried > settings.registrations_per_hour:
         raise OAuthError("slow_down", "too many registrations from this address", 429)
     metadata = await _metadata(request)
@@ -135,7 +137,8 @@ async def _metadata(request: Request) -> dict[str, Any]:
 
 def _checked(given: dict[str, Any], known: dict[str, type]) -> dict[str, Any]:
     for name, value in given.items():
-        if name not in known or (value is not None and not isinstance(value, known[name])):
+        is_right = isinstance(value, known.get(name, type(None))) or (value is None and name in _OPTIONAL)
+        if name not in known or not is_right:
             raise OAuthError("invalid_request", "a field is unknown or of the wrong kind")
         if isinstance(value, list) and not all(isinstance(one, str) for one in value):
             raise OAuthError("invalid_request", "a list holds texts")

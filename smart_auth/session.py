@@ -173,6 +173,11 @@ class Sessions:
         lifetime_s = session.expires - now
         for kind, secret in (("viewer", viewer), ("login", login), ("sid", session.sid)):
             await self._store.put_as(kind, secret, asdict(session), lifetime_s=lifetime_s)
+        # The list forgets what ended long ago: nobody has to look at it for it to stay short.
+        noted = await self._store.noted(_list(user.id))
+        await self._store.unnote(
+            _list(user.id), *(sid for sid, used in noted.items() if used < now - self._lifetime_s)
+        )
         await self._touch(session)
         return Started(session, viewer, login)
 

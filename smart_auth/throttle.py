@@ -121,7 +121,7 @@ def _keys(username: str, address: str | None, device: str | None) -> list[tuple[
         return [(digest(f"device:{device}:{username}"), 1)]
     keys = [(_account(username), 1)]
     if address:
-        keys.append((digest(f"address:{_network(address)}"), ADDRESS_FACTOR))
+        keys.append((digest(f"address:{network(address)}"), ADDRESS_FACTOR))
     return keys
 
 
@@ -129,7 +129,7 @@ def _account(username: str) -> str:
     return digest(f"user:{username}")
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
     """An IPv6 caller has a whole /64 to itself (RFC 6177): it counts as one address."""
     try:
         parsed = ipaddress.ip_address(address)

@@ -13,10 +13,9 @@ from functools import lru_cache
 from typing import Any, cast
 
 from joserfc import jwt
-from joserfc.errors import JoseError
 from joserfc.jwk import GuestProtocol, Key
 
-from smart_auth import scopes
+from smart_auth import scopes, untrusted
 from smart_auth.errors import InvalidTokenError
 from smart_auth.interaction import Principal, Role
 from smart_auth.key_ring import KeyRing
@@ -67,9 +66,9 @@ class Issuer:
         self._audience = audience
         self._clock = clock
 
-    def access_token(self, subject: Subject, lifetime_s: int) -> tuple[str, str]:
-        """The token and its `jti` (RFC 9068 section 2)."""
-        now = int(self._clock())
+    def access_token(self, subject: Subject, lifetime_s: int, *, after: int = 0) -> tuple[str, str]:
+        """The token and its `jti` (RFC 9068 section 2), issued later than `after`."""
+        now = max(int(self._clock()), after + 1)
         jti = new_id()
         claims: dict[str, Any] = {
             "iss": self._issuer,
@@ -159,7 +158,7 @@ class Verifier:
         """Claims of an id token that we issued, over or not (a hint, never a credential)."""
         try:
             read = jwt.decode(token[:MAX_TOKEN], _key_finder(self._keys.id_ring), algorithms=["RS256"])
-        except (JoseError, ValueError) as error:
+        except untrusted.UNREADABLE as error:
             raise InvalidTokenError from error
         if read.header.get("typ") != "JWT" or read.claims.get("iss") != self._issuer:
             raise InvalidTokenError
@@ -180,13 +179,14 @@ class Verifier:
                 ("session" if principal.session else "token", principal.jti),
                 ("grant", principal.grant_id or ""),
             ),
+            issued=principal.issued,
         )
 
     def _check_signature(self, token: str) -> _Checked:
         """Everything of a token that never changes."""
         try:
             read = jwt.decode(token, _key_finder(self._keys.access_ring), algorithms=["ES256"])
-        except (JoseError, ValueError) as error:
+        except untrusted.UNREADABLE as error:
             raise InvalidTokenError from error
         header, claims = read.header, read.claims
         if (
@@ -229,5 +229,6 @@ def _principal(claims: Mapping[str, Any]) -> Principal:
         auth_time=int(claims.get("auth_time", 0)),
         expires=int(claims["exp"]),
         generation=int(claims["gen"]),
+        issued=int(claims["nbf"]),
         grant_id=claims.get("gid"),
     )

@@ -64,6 +64,9 @@ def bootstrap(database: Database, *, lifetime_s: int = SETUP_CODE_S) -> str:
 def set_up(database: Database, code: str, username: str, password: str, *, length: int) -> User:
     """Use the set-up code: makes the first administrator."""
     name = _checked_name(username)
+    with database.read() as session:
+        if not _is_good(session.get(Link, digest(code)), "setup"):
+            raise RuleError("this code is not valid, or no longer")
     check_password(password, name, length=length)
     hashed = hash_password(password)
     with database.write() as session:
@@ -233,7 +236,9 @@ def set_role(
 def find(database: Database, username: str) -> User | None:
     """By name."""
     with database.read() as session:
-        return session.scalar(select(User).where(User.username == normalise(username)))
+        user = session.scalar(select(User).where(User.username == normalise(username)))
+    # A database may take letters with and without accents for the same; failures are counted by exact name.
+    return user if user is not None and user.username == normalise(username) else None
 
 
 def get(database: Database, user_id: str) -> User | None:
@@ -321,9 +326,19 @@ def _link(code: str, purpose: str, user_id: str, lifetime_s: int) -> Link:
 
 def _linked(session: Session, code: str) -> User | None:
     link = session.get(Link, digest(code))
-    if link is None or link.used_at is not None or link.expires_at <= time.time() or link.user_id is None:
+    if link is None or link.user_id is None or not _is_good(link, "invite", "reset"):
         return None
     return session.get(User, link.user_id)
+
+
+def _is_good(link: Link | None, *purposes: str) -> bool:
+    """Whether it could be used now; `_use_link` decides."""
+    return (
+        link is not None
+        and link.used_at is None
+        and link.expires_at > time.time()
+        and link.purpose in purposes
+    )
 
 
 def _use_link(session: Session, code: str, purposes: tuple[str, ...]) -> Link | None:

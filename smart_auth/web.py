@@ -5,7 +5,6 @@ Sources: RFC 6749 5.1 and 5.2 (no-store, error body), RFC 6750 3 (WWW-Authentica
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
@@ -14,7 +13,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from smart_auth import pages
+from smart_auth import pages, untrusted
 from smart_auth.errors import OAuthError, PageError, RuleError, SMARTAuthError
 from smart_auth.service import SMARTAuth
 
@@ -81,12 +80,12 @@ def refused(error: SMARTAuthError) -> Response:
     return JSONResponse(body, error.status, headers=headers)
 
 
-async def pairs(request: Request) -> list[tuple[str, str]]:
+async def pairs(request: Request, *, most: int = MAX_FIELDS) -> list[tuple[str, str]]:
     """Fields of a form body."""
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != FORM:
         raise OAuthError("invalid_request", "the body is a form")
     try:
-        return parse_qsl((await body(request)).decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS)
+        return parse_qsl((await body(request)).decode(), keep_blank_values=True, max_num_fields=most)
     except ValueError as error:
         raise OAuthError("invalid_request", "the body cannot be read") from error
 
@@ -102,7 +101,7 @@ async def form(request: Request) -> dict[str, str]:
 async def json_object(request: Request) -> dict[str, Any]:
     """A JSON object body."""
     try:
-        value = json.loads(await body(request))
+        value = untrusted.loads(await body(request))
     except ValueError as error:
         raise OAuthError("invalid_request", "the body cannot be read") from error
     if not isinstance(value, dict):
