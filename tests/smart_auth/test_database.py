@@ -104,6 +104,11 @@ def test_users_clients_and_revocations_work_on_mariadb(mariadb_url: str) -> None
         feed.refresh()
         assert feed.state.generations == {user.id: user.generation}
         assert feed.state.clients == {"app-1"}
+        # The server takes é for e and A for a; failed logins are counted by exact name.
+        assert users.find(database, "DEMO-doctor") is not None
+        assert users.find(database, "demo-d\u00f3ctor") is None
+        assert clients.get(database, "app-1") is not None
+        assert clients.get(database, "APP-1") is None
         users.set_disabled(database, user.id, disabled=True, actor=None)
         feed.refresh()
         assert feed.state.generations == {}
