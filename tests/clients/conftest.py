@@ -70,7 +70,8 @@ def browser_app(stack: Stack, hospital: Run) -> Iterator[BrowserApp]:
     server.server_close()
 
 
-@pytest.fixture(scope="session")
+# Not of the session: while Playwright is open its event loop is the running one, and no async test starts.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """Headless Chromium."""
     with sync_playwright() as playwright:
