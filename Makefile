@@ -3,7 +3,7 @@ PYTHON ?= python3
 DEV := .venv/dev/bin
 export DEPLOY_VAR ?= $(CURDIR)/var
 
-.PHONY: help demo test up down status check bench clean setup setup-tests
+.PHONY: help demo test up down status check bench escape clean setup setup-tests
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -32,6 +32,9 @@ check: ## formatting, lint, types and import rules (no server, under a minute)
 
 bench: setup-tests ## measure against the budgets; table and var/bench/latest.json
 	@$(DEV)/python -m bench
+
+escape: setup-tests ## try every way out of the running product (start it with `make up`); last line: N probes, N leaks
+	@$(DEV)/python -m tests.escape
 
 clean: down ## stop everything and remove what was built and written (keeps .venv)
 	@rm -rf "$(DEPLOY_VAR)" .build deploy/hapi/target

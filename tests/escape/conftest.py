@@ -20,6 +20,7 @@ async def escape(
     redis = Redis.from_url(redis_server.redis_url, db=13)
     await redis.flushdb()
     async with suite(hapi, redis, directory, directory / "keys") as running:
+        await running.check()
         yield running
     await redis.flushdb()
     await redis.aclose()

@@ -18,6 +18,19 @@ AT_ONCE = 12
 FHIR = "application/fhir+json"
 
 
+# What a token of each kind has to see.
+_SEEN = {
+    "patient": "Patient/<own.patient>",
+    "external": "Patient/<own.patient>",
+    "bound": "Patient/<own.patient>",
+    "narrow": "Observation/<own.laboratory>",
+}
+
+
+class BlindTokenError(Exception):
+    """A token does not see its own part of the record: the suite would ask in vain."""
+
+
 class Door(Protocol):
     """How a request gets in; the address goes out as it is written."""
 
@@ -101,8 +114,8 @@ class Suite:
     base: str = "/fhir"
     origin: str = "http://localhost:8080"
 
-    is_whole: bool = False
-    """Every probe with every token; else with the patient's and one more, in turn (a tenth with all)."""
+    is_short: bool = False
+    """Each probe with the patient's token and one more, in turn (a tenth with all), not with every token."""
 
     async def run(self, probes: Iterable[Probe]) -> Outcome:
         """Ask everything: what reads at once, what would write one after the other."""
@@ -110,7 +123,7 @@ class Suite:
         readings: list[Callable[[], Awaitable[None]]] = []
         for number, probe in enumerate(probes):
             outcome.probes += 1
-            for token in probe.tokens if self.is_whole else _in_turn(number, probe.tokens):
+            for token in _in_turn(number, probe.tokens) if self.is_short else probe.tokens:
                 if (caller := self.callers.get(token)) is None:
                     outcome.without += 1
                 elif probe.changes:
@@ -126,6 +139,18 @@ class Suite:
         await asyncio.gather(*(one(ask) for ask in readings))
         return outcome
 
+    async def check(self) -> None:
+        """Raise unless each token sees what it is for: a token that sees nothing proves nothing."""
+        for token, caller in self.callers.items():
+            path = _SEEN.get(token)
+            for sent, is_twin in ((caller.world, False), (caller.twin, True)):
+                if path is None:
+                    continue
+                request = self.request(Probe("GET", path), caller.binding(is_twin=is_twin))
+                answer = await self.door.send(*self._with(request, sent))
+                if answer.status != 200:
+                    raise BlindTokenError(f"{token}: {path} answers {answer.status}")
+
     async def _ask(self, outcome: Outcome, probe: Probe, token: str, caller: Caller) -> None:
         try:
             requests = [self.request(probe, caller.binding(is_twin=is_twin)) for is_twin in (False, True)]
@@ -136,7 +161,7 @@ class Suite:
         outcome.asked += 1
         outcome.answered += first.status < 300
         outcome.unseen += first.calls is None
-        if first.calls == () and not self.is_whole and not probe.path.startswith("/"):
+        if first.calls == () and self.is_short and not probe.path.startswith("/"):
             # Nothing was looked up: what is stored cannot have made a difference.
             second = first
         else:

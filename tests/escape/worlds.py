@@ -164,9 +164,9 @@ def _case(
     own: _Side, foreign: _Side, twin: _Side, stranger: _Side, hospitals: list[_Side], *, drafts_in_both: bool
 ) -> Case:
     drafts = ("draft", "preliminary", "registered", "task", "origin", "secret", "incomplete")
-    nowhere = {label: _nobody(label, value) for label, value in foreign.names.items()}
+    nowhere = {label: nobody(label, value) for label, value in foreign.names.items()}
     unsigned = {label: value for label, value in own.names.items() if label in drafts}
-    none = {label: _nobody(label, value) for label, value in unsigned.items()}
+    none = {label: nobody(label, value) for label, value in unsigned.items()}
     twins = (
         {label: value for label, value in twin.names.items() if label in drafts} if drafts_in_both else none
     )
@@ -210,7 +210,7 @@ def _case(
     )
 
 
-def _nobody(label: str, value: str) -> str:
+def nobody(label: str, value: str) -> str:
     """Something of the same form that nothing has."""
     if label in ("born", "gender"):
         return {"born": "1931-07-30", "gender": "unknown"}[label]
