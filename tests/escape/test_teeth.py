@@ -147,16 +147,16 @@ async def weakened(
 
 
 CASES: list[tuple[Patch, list[Probe], str]] = [
-    (confirmation, test_reads.PROBES, "says foreign."),
-    (confirmation, test_includes.PROBES, "says foreign."),
-    (hops, test_chains.PROBES, "body"),
+    (confirmation, test_reads.PROBES[::4], "says foreign."),
+    (confirmation, test_includes.PROBES[::4], "says foreign."),
+    (hops, test_chains.PROBES[::4], "body"),
     (totals, test_answers.PROBES, "total"),
     (pages, test_paging.PROBES, "body"),
-    (includes, test_includes.PROBES, "says foreign."),
+    (includes, test_includes.PROBES[::4], "says foreign."),
     (equal_answers, test_reads.PROBES, "status 500 or 404"),
-    (equal_work, test_reads.PROBES, "upstream"),
+    (equal_work, test_reads.PROBES[::4], "upstream"),
     (release, test_reads.PROBES, "says draft."),
-    (groups, test_reads.PROBES, "says foreign."),
+    (groups, test_reads.PROBES[::4], "says foreign."),
     (written_references, test_writes.PROBES, "status 201 or 422"),
     (current_version, test_reads.PROBES, "status 200 or 404"),
     (strictness, test_answers.PROBES, "body"),
