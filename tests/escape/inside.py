@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 from redis.asyncio import Redis
 
-from facade.errors import HAPIError
+from facade.errors import HAPIConflictError
 from facade.hapi import HAPIClient
 from facade.routes import images
 from smart_auth import users
@@ -23,11 +23,12 @@ from smart_auth.tokens import Issuer, Subject
 from tests.escape.oracle import Answer
 from tests.escape.record import Resource
 from tests.escape.suite import Caller, Suite
-from tests.escape.worlds import Case, NotStorableError, Writer, build
+from tests.escape.worlds import Case, Writer, build
 from tests.facade.world import World, opened
 from tests.smart_auth.flow import new_user
 
 _WRITER = {"ImagingStudy": "hapi-workers", "Endpoint": "hapi-workers", "AuditEvent": "hapi-shipper"}
+_MOST_TRIES = 6
 _ID = re.compile(r"/[A-Za-z0-9.-]*[0-9-][A-Za-z0-9.-]*")
 
 
@@ -139,18 +140,25 @@ def writer_to(clients: Mapping[str, HAPIClient]) -> Writer:
         return clients[_WRITER.get(resource["resourceType"], "hapi-facade")]
 
     async def create(resource: Resource) -> Resource:
-        try:
-            return await of(resource).create(resource)
-        except HAPIError as error:
-            raise NotStorableError(f"{resource['resourceType']}: {error}") from None
+        return await _unraced(lambda: of(resource).create(resource))
 
     async def update(resource: Resource) -> Resource:
-        return await of(resource).update(resource)
+        return await _unraced(lambda: of(resource).update(resource))
 
     async def delete(resource: Resource) -> None:
         await of(resource).delete(resource["resourceType"], resource["id"])
 
     return Writer(create, update, delete)
+
+
+async def _unraced(write: Callable[[], Awaitable[Resource]]) -> Resource:
+    """Write again when HAPI could not do two writes at once (409: nothing was written)."""
+    for _ in range(_MOST_TRIES):
+        try:
+            return await write()
+        except HAPIConflictError as error:
+            lost = error
+    raise lost
 
 
 def callers(world: World, hidden: Case, staff: Case) -> dict[str, Caller]:
