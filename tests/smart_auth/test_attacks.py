@@ -372,3 +372,42 @@ def _rows(auth: SMARTAuth, *tables: type[Base]) -> list[int]:
 
 def test_a_password_of_any_characters_is_only_wrong() -> None:
     assert not passwords.verify_password("\x00é한" * 1000, None)
+
+
+async def test_a_code_is_not_for_another_app_although_the_person_trusts_both(
+    auth: SMARTAuth, browser: httpx.AsyncClient
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    clients.register(
+        auth.database,
+        "other-app",
+        kind="public",
+        name="O",
+        scope=SCOPE,
+        redirect_uris=[REDIRECT],
+        trusted=True,
+    )
+    flow = Flow(browser)
+    code = (await flow.answer("demo-doctor"))["code"]
+    assert (await flow.redeem(code, client_id="other-app")).json()["error"] == "invalid_grant"
+
+
+async def test_a_second_use_while_the_first_is_under_way_ends_both(
+    auth: SMARTAuth, browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    flow = Flow(browser)
+    code = (await flow.answer("demo-doctor"))["code"]
+    answers = []
+
+    async def in_thread(function: Any, *args: Any) -> Any:
+        if function.__name__ == "_start_family":
+            answers.append(await flow.redeem(code))  # the thief comes before the first use is stored
+        return await auth.in_thread(function, *args)
+
+    monkeypatch.setattr(auth.grants, "_in_thread", in_thread)
+    answers.append(await flow.redeem(code))
+    assert [answer.json().get("error") for answer in answers] == ["invalid_grant", "invalid_grant"]
+    assert _rows(auth, GrantFamily) == [1]
+    with auth.database.read() as session:
+        assert session.scalar(select(GrantFamily.ended_at)) is not None
