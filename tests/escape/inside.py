@@ -7,13 +7,14 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 from uuid import uuid4
 
 import httpx
 from httpx_aiohttp import AiohttpTransport
 from redis.asyncio import Redis
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from facade.errors import HAPIConflictError
 from facade.hapi import HAPIClient
@@ -28,7 +29,8 @@ from tests.facade.world import World, opened
 from tests.smart_auth.flow import new_user
 
 _WRITER = {"ImagingStudy": "hapi-workers", "Endpoint": "hapi-workers", "AuditEvent": "hapi-shipper"}
-_MOST_TRIES = 6
+_MOST_TRIES = 10
+_T = TypeVar("_T")
 _ID = re.compile(r"/[A-Za-z0-9.-]*[0-9-][A-Za-z0-9.-]*")
 
 
@@ -146,19 +148,24 @@ def writer_to(clients: Mapping[str, HAPIClient]) -> Writer:
         return await _unraced(lambda: of(resource).update(resource))
 
     async def delete(resource: Resource) -> None:
-        await of(resource).delete(resource["resourceType"], resource["id"])
+        await _unraced(lambda: of(resource).delete(resource["resourceType"], resource["id"]))
 
     return Writer(create, update, delete)
 
 
-async def _unraced(write: Callable[[], Awaitable[Resource]]) -> Resource:
+async def _unraced(write: Callable[[], Awaitable[_T]]) -> _T:
     """Write again when HAPI could not do two writes at once (409: nothing was written)."""
-    for _ in range(_MOST_TRIES):
-        try:
-            return await write()
-        except HAPIConflictError as error:
-            lost = error
-    raise lost
+
+    async def once() -> _T:
+        return await write()
+
+    again = AsyncRetrying(
+        retry=retry_if_exception_type(HAPIConflictError),
+        stop=stop_after_attempt(_MOST_TRIES),
+        wait=wait_random_exponential(multiplier=0.1, max=2),
+        reraise=True,
+    )
+    return await again(once)
 
 
 def callers(world: World, hidden: Case, staff: Case) -> dict[str, Caller]:
