@@ -146,6 +146,29 @@ def test_a_notify_worker_killed_in_the_middle_of_its_job(clinic: Clinic, queues:
         wait_for(is_told, "the change to be told", 60)
 
 
+def test_redis_killed_while_a_notification_waits(clinic: Clinic, queues: Queues) -> None:
+    """What only Redis knows: it is there again from its append-only file."""
+    patient_id, _, _ = clinic.order()
+    clinic.stack.stop("worker-notify")
+    try:
+        draft = {
+            "resourceType": "DiagnosticReport",
+            "status": "preliminary",
+            "code": {"text": "MR brain"},
+            "subject": {"reference": f"Patient/{patient_id}"},
+        }
+        report_id = str(clinic.create(draft)["id"])
+        wait_for(lambda: queues.is_waiting("notify", report_id), "the notification to wait")
+        clinic.stack.kill("redis")
+        clinic.stack.wait_ready("redis")
+        assert queues.is_waiting("notify", report_id), "the notification was lost"
+    finally:
+        clinic.stack.start("worker-notify")
+    wait_for(
+        lambda: queues.is_done("notify", "DiagnosticReport", report_id, "1"), "the change to be told", 60
+    )
+
+
 def test_redis_killed_and_started_empty(clinic: Clinic, queues: Queues, brain: list[Dataset]) -> None:
     study = clinic.study(brain)
     clinic.send(study.files)

@@ -8,6 +8,7 @@ import ca.uhn.fhir.jpa.migrate.tasks.HapiFhirJpaMigrationTasks;
 import ca.uhn.fhir.jpa.model.dialect.HapiFhirH2Dialect;
 import ca.uhn.fhir.jpa.model.dialect.HapiFhirPostgresDialect;
 import ca.uhn.fhir.util.VersionEnum;
+import java.util.List;
 import java.util.Properties;
 import java.util.Set;
 import javax.sql.DataSource;
@@ -38,7 +39,7 @@ enum Database {
             throw new IllegalStateException(
                     "HAPI_PRODUCTION is on: H2 is for demonstrations, set HAPI_DATABASE_URL to PostgreSQL");
         }
-        if (url.startsWith("jdbc:h2:file:") && !url.contains(";WRITE_DELAY=0")) {
+        if (url.startsWith("jdbc:h2:file:") && !List.of(url.split(";")).contains("WRITE_DELAY=0")) {
             throw new IllegalStateException(
                     "HAPI_DATABASE_URL needs ;WRITE_DELAY=0, without it a killed process loses acknowledged writes");
         }
