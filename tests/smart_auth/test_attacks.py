@@ -270,6 +270,17 @@ async def test_a_redirect_address_that_was_taken_away_meanwhile_gets_no_code(
     assert (answer.status_code, "location" in answer.headers) == (400, False)
 
 
+@pytest.mark.parametrize(
+    "redirect", ["https://evil.example/cb", "//evil.example", "http://127.0.0.1:9999/CALLBACK"]
+)
+@pytest.mark.parametrize("wrong", [{}, {"response_type": "token"}, {"state": ""}, {"code_challenge": ""}])
+async def test_an_error_is_never_sent_to_an_address_that_is_not_registered(
+    browser: httpx.AsyncClient, redirect: str, wrong: dict[str, str]
+) -> None:
+    answer = await Flow(browser, parameters={"redirect_uri": redirect, **wrong}).authorize()
+    assert (answer.status_code, "location" in answer.headers) == (400, False)
+
+
 async def test_a_state_that_is_too_long_is_not_sent_back(browser: httpx.AsyncClient) -> None:
     answer = await browser.post("/auth/authorize", data=Flow(browser).parameters | {"state": "s" * 5000})
     assert "error=invalid_request" in answer.headers["location"]
