@@ -18,6 +18,31 @@ from facade.errors import InvalidResourceError
 from facade.narrative import divs, is_allowed
 
 _MOST_ISSUES = 20
+# The models take codes from the short text of an element; where that ends in "+" the value set has more.
+# R4 valueset-observation-status, -diagnostic-report-status, -encounter-status, -task-status, -udi-entry-type.
+_ENCOUNTER = frozenset(
+    {"planned", "arrived", "triaged", "in-progress", "onleave", "finished", "cancelled"}
+    | {"entered-in-error", "unknown"}
+)
+_WHOLE: Mapping[tuple[str, str], frozenset[str]] = {
+    ("Observation", "status"): frozenset(
+        {"registered", "preliminary", "final", "amended", "corrected", "cancelled"}
+        | {"entered-in-error", "unknown"}
+    ),
+    ("DiagnosticReport", "status"): frozenset(
+        {"registered", "partial", "preliminary", "final", "amended", "corrected", "appended", "cancelled"}
+        | {"entered-in-error", "unknown"}
+    ),
+    ("Encounter", "status"): _ENCOUNTER,
+    ("EncounterStatusHistory", "status"): _ENCOUNTER,
+    ("Task", "status"): frozenset(
+        {"draft", "requested", "received", "accepted", "rejected", "ready", "cancelled", "in-progress"}
+        | {"on-hold", "failed", "completed", "entered-in-error"}
+    ),
+    ("DeviceUdiCarrier", "entryType"): frozenset(
+        {"barcode", "rfid", "manual", "card", "self-reported", "unknown"}
+    ),
+}
 
 
 def model(type_: str) -> Any:
@@ -54,11 +79,12 @@ def _codes(place: str, value: BaseModel) -> Iterator[str]:
         path = f"{place}.{field.alias or name}"
         extra = field.json_schema_extra
         allowed = extra.get("enum_values") if isinstance(extra, dict) else None
+        allowed = _WHOLE.get((type(value).__name__, field.alias or name), allowed)
         for index, item in enumerate(inner if isinstance(inner, list) else [inner]):
             at = f"{path}[{index}]" if isinstance(inner, list) else path
             if isinstance(item, BaseModel):
                 yield from _codes(at, item)
-            elif isinstance(allowed, list) and item is not None and item not in allowed:
+            elif isinstance(allowed, list | frozenset) and item is not None and item not in allowed:
                 yield at
 
 

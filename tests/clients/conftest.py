@@ -13,13 +13,17 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from demo.app import App, Session
 from demo.run import Run
 from demo.viewer import ARGUMENTS, CHROMIUM
 from deploy.setup.clients import CLIENTS
+from smart_auth import roles
 from tests.servers.stack import Stack
+from tests.smart_auth.product import PASSWORD, known, new_user
 
 PAGES = Path(__file__).parent / "app"
 LIBRARY = CLIENTS / "fhirclient" / "package" / "build" / "fhir-client.js"
+SCOPE_OF_STAFF = "openid fhirUser user/*.cruds"
 SCOPE = "launch launch/patient openid fhirUser patient/Patient.rs patient/Observation.rs"
 
 
@@ -78,3 +82,23 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def signed_in(servers: Stack) -> Iterator[dict[str, Session]]:
+    """One person of each staff role, signed in through nginx by an app that asks for all they may."""
+    stack = servers.need("redis", "hapi", "nginx", "facade")
+    redirect = "http://127.0.0.1:9991/callback"
+    arguments = ("--redirect-uri", redirect, "--trusted", "--scope", SCOPE_OF_STAFF)
+    if not (stack.var / "tests-clients").exists():
+        registered(stack, "--client-id", "tests-clients", "--name", "Staff app", *arguments)
+        (stack.var / "tests-clients").touch()
+    known(stack, "tests-clients", redirect)
+    app = App(stack.base_url, "tests-clients", redirect, SCOPE_OF_STAFF)
+    sessions = {}
+    for role in sorted(roles.STAFF):
+        new_user(stack, f"clients-{role}-staff", role, fhir_user=f"Practitioner/clients-{role}")
+        sessions[role] = app.sign_in(f"clients-{role}-staff", PASSWORD)
+    yield sessions
+    for session in sessions.values():
+        session.browser.close()

@@ -28,8 +28,9 @@ final class AllowList {
     private static final Set<String> CLINICAL = Set.of(
             "AllergyIntolerance", "Condition", "Device", "DiagnosticReport", "DocumentReference", "Encounter",
             "Endpoint", "Group", "ImagingStudy", "Location", "Medication", "MedicationAdministration",
-            "MedicationDispense", "MedicationRequest", "MedicationStatement", "Observation", "Organization", "Patient",
-            "Practitioner", "PractitionerRole", "Procedure", "Provenance", "ServiceRequest", "Task");
+            "MedicationDispense", "MedicationKnowledge", "MedicationRequest", "MedicationStatement", "Observation",
+            "Organization", "Patient", "Practitioner", "PractitionerRole", "Procedure", "Provenance",
+            "ServiceRequest", "Task");
 
     private final Map<Caller, Map<String, Set<Interaction>>> rights = new EnumMap<>(Caller.class);
 
@@ -42,8 +43,8 @@ final class AllowList {
             permit(FACADE, type, CREATE, UPDATE, DELETE);
         }
         for (String type : Set.of("AllergyIntolerance", "Condition", "DiagnosticReport", "DocumentReference",
-                "Medication", "MedicationAdministration", "MedicationDispense", "MedicationRequest",
-                "MedicationStatement", "Observation", "Procedure", "Task")) {
+                "Medication", "MedicationAdministration", "MedicationDispense", "MedicationKnowledge",
+                "MedicationRequest", "MedicationStatement", "Observation", "Procedure", "Task")) {
             permit(FACADE, type, CREATE, UPDATE);
         }
         permit(FACADE, "Provenance", CREATE);
