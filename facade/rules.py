@@ -12,6 +12,7 @@ from facade import names
 from facade.errors import InvalidResourceError, ServerElementError, WrongStateError
 from facade.hapi import HAPIClient
 from smart_auth import compartment
+from smart_auth.released import is_released, is_tombstone, observation_categories
 
 _DRAFT = ("registered", "partial", "preliminary")
 _SIGNED = ("final", "amended", "corrected", "appended", "entered-in-error")
@@ -59,6 +60,9 @@ def check(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> None:
         server.append(("Task.status", "only the server moves a task"))
     if type_ in ("Task", "DiagnosticReport", "Observation") and _keys(new) != _keys(old or {}):
         server.append((f"{type_}.identifier", "the result key is the server's"))
+    if type_ == "Observation" and is_tombstone(new) and _is_imaging(new) and not is_released(old or {}):
+        # A withdrawn result of imaging is told to the patient; what was never released is not.
+        raise WrongStateError("only a released result of imaging can be withdrawn")
     if server:
         raise ServerElementError(issues=tuple(server))
     wrong = [
@@ -79,6 +83,10 @@ def check(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> None:
         wrong.append(("Task.focus", "an AI task is about an ImagingStudy"))
     if wrong:
         raise InvalidResourceError(issues=tuple(wrong))
+
+
+def _is_imaging(observation: Mapping[str, Any]) -> bool:
+    return "imaging" in (observation_categories(observation) or ("imaging",))
 
 
 def _unclear_subject(type_: str, new: Mapping[str, Any]) -> list[tuple[str, str]]:

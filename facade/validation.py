@@ -78,8 +78,8 @@ def _codes(place: str, value: BaseModel) -> Iterator[str]:
             continue
         path = f"{place}.{field.alias or name}"
         extra = field.json_schema_extra
-        allowed = extra.get("enum_values") if isinstance(extra, dict) else None
-        allowed = _WHOLE.get((type(value).__name__, field.alias or name), allowed)
+        listed = extra.get("enum_values") if isinstance(extra, dict) else None
+        allowed = _WHOLE.get((type(value).__name__, field.alias or name), listed)
         for index, item in enumerate(inner if isinstance(inner, list) else [inner]):
             at = f"{path}[{index}]" if isinstance(inner, list) else path
             if isinstance(item, BaseModel):

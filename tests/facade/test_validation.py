@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from deploy.setup.clients import CLIENTS
-from facade.errors import InvalidResourceError
+from facade import rules
+from facade.errors import InvalidResourceError, WrongStateError
 from facade.validation import validate
 from tests.facade.world import observation
 
@@ -39,3 +40,12 @@ def test_every_status_of_the_standard_is_valid_and_no_other(system: str) -> None
     for code in ("+", "Final", "done"):
         with pytest.raises(InvalidResourceError):
             validate(CASES[system] | {"status": code})
+
+
+def test_what_of_imaging_was_never_released_cannot_be_withdrawn() -> None:
+    draft, withdrawn = (observation("Patient/1", "imaging", s) for s in ("preliminary", "entered-in-error"))
+    for old in (None, draft):
+        with pytest.raises(WrongStateError):
+            rules.check(withdrawn, old)
+    rules.check(withdrawn, observation("Patient/1", "imaging", "final"))
+    rules.check(observation("Patient/1", "laboratory", "entered-in-error"), None)
