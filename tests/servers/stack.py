@@ -147,9 +147,16 @@ class Stack:
         """Stop everything, prove that nothing is left, and remove the folder."""
         if not self.is_ours:
             return
-        # A second Ctrl-C must not leave half of the servers.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        # A second Ctrl-C must not leave half of the servers; the first one of what comes later counts again.
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+        try:
+            self._end()
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)
+
+    def _end(self) -> None:
         if self.supervisor.is_up():
             self.supervisor.shutdown(last=programs.SERVERS)
         if self._process is not None:
