@@ -157,6 +157,7 @@ class Grants:
             client_id=client.id, role=role, scope=str(granted), organization=client.organization
         )
         ended = await self._in_thread(back_end_ended, self._database, client.id)
+        await self._in_thread(self._verifier.learn)
         token, _ = self._issuer.access_token(subject, self._settings.backend_token_s, after=ended)
         return {
             "access_token": token,

@@ -167,6 +167,10 @@ class Verifier:
     def _find(self, kid: str) -> bool:
         return self._keys.access_ring.find(kid) is not None
 
+    def learn(self) -> None:
+        """Read the revocations now: who is newer than the last poll would be refused with a fresh token."""
+        self._feed.refresh()
+
     def check(self, principal: Principal) -> None:
         """Raise unless a caller verified before still has their rights (open connections ask again)."""
         if principal.expires <= self._clock():

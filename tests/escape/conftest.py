@@ -1,6 +1,6 @@
 """One suite for the session: two cases in HAPI and a facade of its own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,29 @@ from redis.asyncio import Redis
 
 from tests.escape.inside import suite
 from tests.escape.suite import Suite
+from tests.servers.stack import Stack, make_stack
+
+
+@pytest.fixture(scope="session")
+def apart() -> Iterator[Stack]:
+    """Servers of its own: the suite writes past the facade, AuditEvents too, and counts everything it sees."""
+    stack = make_stack()
+    try:
+        yield stack.need("redis", "hapi")
+    finally:
+        stack.close()
+
+
+@pytest.fixture(scope="session")
+def hapi(apart: Stack) -> Stack:
+    """The suite's own store."""
+    return apart
+
+
+@pytest.fixture(scope="session")
+def redis_server(apart: Stack) -> Stack:
+    """The suite's own Redis."""
+    return apart
 
 
 @pytest.fixture(scope="session")

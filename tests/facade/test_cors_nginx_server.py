@@ -94,7 +94,7 @@ def test_preflights_pass_nginx(stack: Stack, token: str) -> None:
         ours = httpx.options(stack.base_url + path, headers=asked | {"Origin": ORIGIN})
         assert (ours.status_code, ours.headers.get_list(ALLOW)) == (204, [ORIGIN]), path
         theirs = httpx.options(stack.base_url + path, headers=asked | {"Origin": EVIL})
-        assert (theirs.status_code == 204, theirs.headers.get_list(ALLOW)) == (False, []), path
+        assert theirs.headers.get_list(ALLOW) == [], path
     for path in ("/fhir/metadata", "/auth/jwks", "/auth/user-access-brands"):
         assert httpx.get(stack.base_url + path, headers={"Origin": EVIL}).headers.get_list(ALLOW) == ["*"], (
             path

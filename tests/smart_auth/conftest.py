@@ -34,7 +34,8 @@ def keys_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("keys")
 
 
-@pytest.fixture(scope="session")
+# Of a module: where Redis was killed on purpose, connections of before are gone.
+@pytest.fixture(scope="module")
 async def redis(redis_server: Any) -> AsyncIterator[Redis]:
     """A Redis database that nothing else uses."""
     client = Redis.from_url(redis_server.redis_url, db=11)

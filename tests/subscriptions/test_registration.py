@@ -1,6 +1,8 @@
 """Registering the Subscriptions in a real HAPI."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,10 @@ from tests.servers.stack import Stack
 pytestmark = pytest.mark.server
 
 NOWHERE = "http://127.0.0.1:9"
+
+
+async def _patients(client: HAPIClient) -> dict[str, Any]:
+    return await client.read("Subscription", TOPICS["patient"].subscription_id)
 
 
 @pytest.fixture
@@ -34,7 +40,9 @@ async def test_registering_again_changes_nothing_and_what_is_broken_is_repaired(
     assert set(await register(as_receiver, NOWHERE, "a" * 32)) == set(TOPICS)
     assert await register(as_receiver, NOWHERE, "a" * 32) == []
 
-    stored = await as_receiver.read("Subscription", TOPICS["patient"].subscription_id)
+    # HAPI turns a new Subscription on by itself a moment later; only then does `off` stay.
+    while (stored := await _patients(as_receiver))["status"] != "active":
+        await asyncio.sleep(0.1)
     await as_receiver.update(stored | {"status": "off"})
     assert await register(as_receiver, NOWHERE, "a" * 32) == ["patient"]
 
