@@ -14,7 +14,7 @@ from tests.servers.stack import Stack, make_stack
 
 @pytest.fixture(scope="session")
 def apart() -> Iterator[Stack]:
-    """Servers of its own: the suite writes past the facade, AuditEvents too, and counts everything it sees."""
+    """Servers of its own: the suite writes past the facade, AuditEvents too, and counts what it sees."""
     stack = make_stack()
     try:
         yield stack.need("redis", "hapi")
