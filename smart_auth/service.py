@@ -9,6 +9,7 @@ await auth.stop()
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -42,6 +43,7 @@ from smart_auth.totp import SecondFactors
 DATABASE_THREADS = 8
 # Each password check takes a core and 46 MB; more at once would only starve the request path.
 PASSWORD_THREADS = 2
+MEMORY_POLL_S = 1
 
 
 class SMARTAuth:
@@ -58,6 +60,7 @@ class SMARTAuth:
     ) -> None:
         self.settings = settings
         self._on_event = on_event
+        self._noting: asyncio.Task[None] | None = None
         self.directory: Directory | None = None  # the facade's search and read, once it has a client of HAPI
         self._owns_redis = redis is None
         self._redis = redis or connect(settings.redis_url.get_secret_value())
@@ -113,13 +116,21 @@ class SMARTAuth:
         """Bring the tables up to date and start following revocations."""
         await self.in_thread(self.database.migrate)
         await self.in_thread(self.feed.start)
-        # Since when Redis remembers is noted now, so that the first back end is not taken for a replay. If it
-        # does not answer yet, the first question notes it.
-        with suppress(StoreUnavailableError):
-            await self.store.remembers_since()
+        self._noting = asyncio.create_task(self._note_memory())
+
+    async def _note_memory(self) -> None:
+        """Note since when Redis remembers as soon as it does: were it noted by the first question only, the
+        first back end after a Redis that came back empty would be taken for a replay.
+        """
+        while True:
+            with suppress(StoreUnavailableError):
+                await self.store.remembers_since()
+            await asyncio.sleep(MEMORY_POLL_S)
 
     async def stop(self) -> None:
         """Stop the feed and close what was opened."""
+        if self._noting is not None:
+            self._noting.cancel()
         await self.in_thread(self.feed.stop)
         self.database.close()
         if self._owns_redis:

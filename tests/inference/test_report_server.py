@@ -32,7 +32,7 @@ async def admin(hapi: Stack) -> AsyncIterator[HAPIClient]:
 
 
 async def begun(store: HAPIClient, admin: HAPIClient, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A Task in progress on a study of a new patient."""
+    """A Task in progress on a study of a new patient, of a kind that no running worker takes up."""
     patient = await admin.create({"resourceType": "Patient", "birthDate": "1970-01-01"})
     subject = {"reference": f"Patient/{patient['id']}"}
     order = await admin.create(
@@ -49,7 +49,7 @@ async def begun(store: HAPIClient, admin: HAPIClient, key: str) -> tuple[dict[st
     )
     task = await store.create(
         {
-            **{k: v for k, v in TASK.items() if k not in ("id", "meta")},
+            **{k: v for k, v in TASK.items() if k not in ("id", "meta", "code")},
             "identifier": [{"system": "urn:neuronova:ai-result", "value": key}],
             "for": subject,
             "focus": {"reference": f"ImagingStudy/{study['id']}"},
@@ -128,7 +128,7 @@ async def test_a_new_result_cancels_the_draft_before_it(
     parts = [await store.read("Observation", r["reference"].split("/")[1]) for r in draft["result"]]
     before = Earlier(draft, parts, await store.read("Task", task["id"]))
     second = await store.create(
-        {k: v for k, v in task.items() if k not in ("id", "meta")}
+        {k: v for k, v in task.items() if k not in ("id", "meta", "code")}
         | {"identifier": [{"system": "urn:neuronova:ai-result", "value": new}]}
     )
     await store.transaction(transaction(second, study, FINDINGS, demo_bundle, new, SEG, earlier=[before]))

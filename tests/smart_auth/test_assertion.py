@@ -1,5 +1,6 @@
 """Back ends: signed assertions, and everything that is wrong with one."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -120,6 +121,14 @@ async def test_after_a_loss_of_redis_older_assertions_are_refused(
     assert (await post(browser, sign(key, claims(iat=None)))).status_code == 401
     later = claims(iat=int(time.time()) + 2)
     assert (await post(browser, sign(key, later))).status_code == 200
+
+
+@pytest.mark.usefixtures("auth")
+async def test_a_redis_that_came_back_empty_is_noticed_before_a_back_end_asks(redis: Any) -> None:
+    await redis.flushdb()
+    async with asyncio.timeout(10):
+        while await redis.get("smart_auth:born") is None:  # noqa: ASYNC110  Redis tells nobody
+            await asyncio.sleep(0.05)
 
 
 WRONG: list[Callable[[], dict[str, Any]]] = [
