@@ -28,6 +28,8 @@ class SMARTAuthError(Exception):
     temporary: ClassVar[bool] = False
     sentence: ClassVar[str] = "access was refused"
     status: ClassVar[int] = 401
+    retry_after_s: ClassVar[int] = 1
+    """For temporary ones: when trying again makes sense."""
 
 
 class NoCredentialsError(SMARTAuthError):

@@ -46,17 +46,19 @@ class Half:
 async def check_password(
     auth: SMARTAuth, username: str, password: str, *, address: str | None, device_cookie: str | None
 ) -> tuple[User | None, int]:
-    """The user, or None and the seconds to wait. Unknown name and wrong password take the same work."""
+    """The user, or None and the seconds to wait. Unknown name and wrong password take the same work.
+
+    BusyError when too many wait: then this try is not counted.
+    """
     name = users.normalise(username)
     known = device.known(auth.keys.device_secret, name, device_cookie)
-    wait = await auth.in_thread(auth.throttle.attempt, name, address, known)
-    if wait:
-        await auth.record("login", "failure", user=None, client=None, address=address, reason="wait")
-        return None, wait
-    user: User | None = await auth.in_thread(users.find, auth.database, name)
-    right = await auth.in_password_thread(
-        verify_password, password, user.password_hash if user is not None else None
-    )
+    with auth.hashing.place() as in_place:
+        wait = await auth.in_thread(auth.throttle.attempt, name, address, known)
+        if wait:
+            await auth.record("login", "failure", user=None, client=None, address=address, reason="wait")
+            return None, wait
+        user: User | None = await auth.in_thread(users.find, auth.database, name)
+        right = await in_place(verify_password, password, user.password_hash if user is not None else None)
     if user is None or not right or user.status != "active":
         failed = user.id if user is not None else None
         await auth.record("login", "failure", user=failed, client=None, address=address)
@@ -115,10 +117,11 @@ async def confirm_password(
 ) -> tuple[bool, int]:
     """Ask a person who is logged in for the password again; the seconds to wait after failures."""
     name = _password_of(user)
-    wait = await auth.in_thread(auth.throttle.attempt, name, address)
-    if wait:
-        return False, wait
-    right = await auth.in_password_thread(verify_password, password, user.password_hash)
+    with auth.hashing.place() as in_place:
+        wait = await auth.in_thread(auth.throttle.attempt, name, address)
+        if wait:
+            return False, wait
+        right = await in_place(verify_password, password, user.password_hash)
     if right:
         await auth.in_thread(auth.throttle.succeeded, name, address)
     return right, 0

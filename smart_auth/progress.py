@@ -3,7 +3,7 @@
 login > launch > patient > encounter > consent > code. Each step asks the state itself, never the page that
 the person came from, so no step can be skipped and each can be repeated. What was done in one login counts
 for that login only. Sources: SMART App Launch 2.2.0 "Scopes and Launch Context" (launch/patient,
-launch/encounter, a patient for patient/ scopes); OpenID Connect Core 3.1.2.1 and 3.1.2.4.
+launch/encounter, a patient for patient/ scopes); OpenID Connect Core 3.1.2.1 and 3.1.2.4; RFC 8252 8.6.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ class Progress:
 
     asked: AuthorizationRequest
     before: str | None
-    """The login that was there when the app asked; `prompt=login` needs another."""
+    """The login that was there when the app asked (it may have made the launch)."""
+    since: int
+    """When the app asked (seconds since 1970): `prompt=login` needs a login after that."""
     sid: str | None = None
     """The login in which the rest was chosen."""
     launched: bool = False
@@ -63,7 +65,7 @@ class Progress:
         if self.sid == session.sid:
             return self
         own = own_patient(session.role, session.fhir_user)
-        return Progress(self.asked, self.before, sid=session.sid, patient=own)
+        return Progress(self.asked, self.before, self.since, sid=session.sid, patient=own)
 
     def choose(self, **changes: Any) -> Progress:
         """The same request with something chosen. Another patient takes encounter and consent back."""
@@ -84,11 +86,24 @@ class Approved:
 
 
 def needs_login(progress: Progress, session: Session, now: int) -> bool:
-    """Whether this login is too old for the request, or the one that `prompt=login` does not accept."""
+    """Whether this login is too old for the request, or the one that `prompt=login` does not accept.
+
+    The session alone does not tell: an app's POST brings no cookie (SameSite=Lax), the page after it does.
+    Who has logged in since the app asked is not sent back when `max_age` passes while they read and choose.
+    """
     asked = progress.asked
-    if asked.login_again and session.sid == progress.before:
+    is_old = session.sid == progress.before or session.auth_time < progress.since
+    if asked.login_again and is_old:
         return True
-    return asked.max_age is not None and now - session.auth_time > asked.max_age
+    return asked.max_age is not None and is_old and now - session.auth_time > asked.max_age
+
+
+def may_be_another(asked: AuthorizationRequest, client: Client) -> bool:
+    """Whether any program on the person's machine can be this app: no secret, and an answer that stays there.
+
+    A remembered answer would be that program's too (RFC 8252 section 8.6).
+    """
+    return client.kind == "public" and not asked.redirect_uri.startswith("https://")
 
 
 def offered(progress: Progress, session: Session, client: Client) -> ScopeSet:
@@ -115,7 +130,7 @@ def next_step(
         return "patient"
     if "launch/encounter" in wanted.words and progress.encounter is None and not progress.without_encounter:
         return "encounter"
-    if not client.trusted and _asks_again(progress, consented, offered(progress, session, client)):
+    if not client.trusted and _asks_again(progress, client, consented, offered(progress, session, client)):
         return "consent"
     return "code"
 
@@ -149,7 +164,9 @@ def approve(
     )
 
 
-def _asks_again(progress: Progress, consented: Consented | None, offer: ScopeSet) -> bool:
+def _asks_again(progress: Progress, client: Client, consented: Consented | None, offer: ScopeSet) -> bool:
     if progress.allowed is not None:
         return not offer.covers(scopes.parse(progress.allowed))
-    return progress.asked.consent_again or consented is None or not consented.asked.covers(offer)
+    if progress.asked.consent_again or may_be_another(progress.asked, client):
+        return True
+    return consented is None or not consented.asked.covers(offer)

@@ -126,9 +126,10 @@ async def change_password(auth: SMARTAuth, request: Request) -> Response:
         error = pages.texts(request)["passwords_differ"]
         return _password_form(auth, request, session, error=error, status=422)
     try:
-        user = await auth.in_password_thread(
-            users.change_password, auth.database, user.id, new, length=auth.settings.password_length
-        )
+        with auth.hashing.place() as in_place:
+            user = await in_place(
+                users.change_password, auth.database, user.id, new, length=auth.settings.password_length
+            )
     except RuleError as broken:
         error = pages.rule_text(request, broken.text)
         return _password_form(auth, request, session, error=error, status=422)

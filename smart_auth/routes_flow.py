@@ -20,7 +20,7 @@ from smart_auth.clients import allows_redirect
 from smart_auth.directory import Looker
 from smart_auth.errors import CrossSiteError, PageError
 from smart_auth.models import Client
-from smart_auth.progress import Consented, Progress, Step, approve, next_step, offered
+from smart_auth.progress import Consented, Progress, Step, approve, may_be_another, next_step, offered
 from smart_auth.service import SMARTAuth
 from smart_auth.session import Session
 
@@ -138,6 +138,7 @@ async def consent_page(auth: SMARTAuth, request: Request) -> Response:
         words=wording.words(offer, lang, days=days),
         of_patient=wording.groups(offer, "patient", lang),
         of_user=wording.groups(offer, "user", lang),
+        each_time=may_be_another(kept.progress.asked, kept.client),
         csrf=kept.session.csrf,
         request_id=kept.id,
     )

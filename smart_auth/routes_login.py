@@ -14,6 +14,7 @@ from smart_auth import browser, pages, routes_openid, users, web
 from smart_auth import login as login_
 from smart_auth.authenticate import bearer
 from smart_auth.errors import CrossSiteError, OAuthError, RuleError
+from smart_auth.hashing import BusyError
 from smart_auth.models import User
 from smart_auth.service import SMARTAuth
 from smart_auth.session import CSRF_HEADER
@@ -36,13 +37,19 @@ async def login(auth: SMARTAuth, request: Request) -> Response:
     request_id, next_path = form.get("request", ""), form.get("next", "")
     if not pages.is_form_genuine(request, auth.keys.form_secret, form.get("csrf")):
         return await _login_form(auth, request, request_id, next_path, error="login_expired", status=403)
-    user, wait = await login_.check_password(
-        auth,
-        form.get("username", ""),
-        form.get("password", ""),
-        address=web.address(auth, request),
-        device_cookie=browser.device_cookie(auth, request),
-    )
+    try:
+        user, wait = await login_.check_password(
+            auth,
+            form.get("username", ""),
+            form.get("password", ""),
+            address=web.address(auth, request),
+            device_cookie=browser.device_cookie(auth, request),
+        )
+    except BusyError as busy:
+        seconds = busy.retry_after_s
+        return await _login_form(
+            auth, request, request_id, next_path, error="login_busy", status=503, seconds=seconds
+        )
     if user is None:
         key, status = ("login_wait", 429) if wait else ("login_failed", 401)
         return await _login_form(auth, request, request_id, next_path, error=key, status=status, seconds=wait)
@@ -158,20 +165,16 @@ async def _choose_password(
     # Codes are 256 random bits: guessing is hopeless, and the throttle keeps it cheap for us. It counts each
     # code by itself, so that nobody who tries wrong ones keeps the others from using theirs.
     tried = f" {title} {code or form.get('code', '')}"
-    if await auth.in_thread(auth.throttle.attempt, tried, address):
-        raise OAuthError("slow_down", "too many tries", 429)
     try:
-        if code is None:
-            user = await auth.in_password_thread(
-                users.set_up,
-                auth.database,
-                form.get("code", ""),
-                form.get("username", ""),
-                password,
-                length=length,
-            )
-        else:
-            user = await auth.in_password_thread(users.accept, auth.database, code, password, length=length)
+        with auth.hashing.place() as in_place:
+            if await auth.in_thread(auth.throttle.attempt, tried, address):
+                raise OAuthError("slow_down", "too many tries", 429)
+            if code is None:
+                name = form.get("username", "")
+                first = (auth.database, form.get("code", ""), name, password)
+                user = await in_place(users.set_up, *first, length=length)
+            else:
+                user = await in_place(users.accept, auth.database, code, password, length=length)
     except RuleError as error:
         await auth.record(title, "failure", user=None, client=None, address=address)
         return _password_form(

@@ -6,6 +6,8 @@ Standalone".
 
 from __future__ import annotations
 
+import time
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -25,9 +27,10 @@ async def authorize_(auth: SMARTAuth, request: Request) -> Response:
         asked = authorize.read(parameters, client, audience=auth.settings.audience)
     except RedirectError as error:
         return await routes_flow.redirect_error(auth, request, error)
-    # A POST from another site brings no cookie (SameSite=Lax), so it always ends at the login page.
+    # A POST from another site brings no cookie (SameSite=Lax), the page after it does: the time counts too.
     session = await browser.login_session(auth, request)
-    progress = Progress(asked, before=session.sid if session is not None else None)
+    before = session.sid if session is not None else None
+    progress = Progress(asked, before, int(time.time()))
     request_id = await auth.store.put("request", progress.to_json(), lifetime_s=auth.settings.request_s)
     return await routes_flow.go_on(auth, request, request_id)
 

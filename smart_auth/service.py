@@ -27,6 +27,7 @@ from smart_auth.directory import Directory, DirectoryError, Looker, principal_of
 from smart_auth.errors import InvalidTokenError, StoreUnavailableError
 from smart_auth.events import OnEvent, Outcome, ignore
 from smart_auth.grants import Grants
+from smart_auth.hashing import Hashing
 from smart_auth.interaction import Principal, Role
 from smart_auth.jwks_fetch import KeySets
 from smart_auth.keys import Keys
@@ -41,8 +42,6 @@ from smart_auth.tokens import Issuer, Verifier
 from smart_auth.totp import SecondFactors
 
 DATABASE_THREADS = 8
-# Each password check takes a core and 46 MB; more at once would only starve the request path.
-PASSWORD_THREADS = 2
 MEMORY_POLL_S = 1
 
 
@@ -65,7 +64,7 @@ class SMARTAuth:
         self._owns_redis = redis is None
         self._redis = redis or connect(settings.redis_url.get_secret_value())
         self._database_threads = CapacityLimiter(DATABASE_THREADS)
-        self._password_threads = CapacityLimiter(PASSWORD_THREADS)
+        self.hashing = Hashing()
         self.database = Database(settings.database_url.get_secret_value())
         self.keys = Keys(
             settings.keys_dir, report_key=report_key, keep_s=settings.longest_token_s, clock=clock
@@ -175,10 +174,6 @@ class SMARTAuth:
                 self._on_event(kind, user, client, "success", address, about)
 
         return record
-
-    async def in_password_thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run what computes an argon2 hash; few at a time."""
-        return await to_thread.run_sync(partial(function, *args, **kwargs), limiter=self._password_threads)
 
     def is_valid(self, principal: Principal) -> bool:
         """Whether a caller verified earlier still has their rights; StaleRevocationsError when unknown."""

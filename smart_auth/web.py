@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from smart_auth import pages, untrusted
 from smart_auth.errors import OAuthError, PageError, RuleError, SMARTAuthError
+from smart_auth.hashing import BusyError
 from smart_auth.service import SMARTAuth
 
 MAX_BODY = 65536
@@ -35,6 +36,11 @@ def endpoint(auth: SMARTAuth, handler: Endpoint) -> Callable[[Request], Awaitabl
         except PageError as error:
             await _record_refusal(auth, request)
             return pages.message(request, "request_refused", detail=error.description, status=400)
+        except BusyError as error:
+            if not request.headers.get("content-type", "").startswith(FORM):
+                return refused(error)
+            wait = str(error.retry_after_s)
+            return pages.message(request, "login_busy", status=error.status, headers={"Retry-After": wait})
         except OAuthError as error:
             if error.http_status in (401, 403):
                 await _record_refusal(auth, request)
@@ -73,7 +79,7 @@ def refused(error: SMARTAuthError) -> Response:
     name = "temporarily_unavailable" if error.temporary else "invalid_token"
     headers = dict(NO_STORE)
     if error.temporary:
-        headers["Retry-After"] = "1"
+        headers["Retry-After"] = str(error.retry_after_s)
     if error.status == 401:
         headers["WWW-Authenticate"] = f'Bearer error="{name}"'
     body = {"error": name, "error_description": error.sentence, "code": error.code}

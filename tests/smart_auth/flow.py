@@ -23,6 +23,7 @@ from smart_auth.settings import SMARTAuthSettings
 ORIGIN = "http://localhost:8080"
 AUDIENCE = f"{ORIGIN}/fhir"
 REDIRECT = "http://127.0.0.1:9999/callback"
+WEB_REDIRECT = "https://app.example/callback"
 PASSWORD = "correct horse battery staple"
 SCOPE = "openid fhirUser offline_access user/*.cruds patient/*.rs launch/patient"
 
@@ -91,6 +92,11 @@ def csrf_of(page: httpx.Response) -> str:
     match = re.search(r'name="csrf" value="([^"]+)"', page.text)
     assert match, page.text
     return match[1]
+
+
+def without_nonce(page: str) -> str:
+    """A page without what is new each time."""
+    return re.sub(r'nonce="[^"]*"|name="csrf" value="[^"]*"', "", page)
 
 
 async def log_in(browser: httpx.AsyncClient, username: str, password: str = PASSWORD) -> httpx.Response:

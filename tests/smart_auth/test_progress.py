@@ -30,7 +30,7 @@ def consented(text: str) -> Consented:
 
 
 def test_the_steps_come_in_their_order() -> None:
-    progress = Progress(asked("launch/encounter patient/*.rs", launch="x"), before=None)
+    progress = Progress(asked("launch/encounter patient/*.rs", launch="x"), None, NOW)
     progress = replace(progress, asked=replace(progress.asked, scope=f"launch {progress.asked.scope}"))
     app = client()
     assert next_step(progress, None, app, None, NOW) == "login"
@@ -75,13 +75,13 @@ def test_no_code_without_every_step(scope: str, is_launch: bool) -> None:
         changes: dict[str, Any] = {}
         for step in done:
             changes |= DONE[step]
-        progress = replace(Progress(request, before=None), **changes)
+        progress = replace(Progress(request, None, NOW), **changes)
         approved = approve(progress, SESSION, client(), None, NOW)
         assert (approved is not None) == (needed <= set(done)), (done, needed)
 
 
 def test_another_login_begins_again() -> None:
-    progress = Progress(asked("launch/patient patient/*.rs"), before=None).within(SESSION)
+    progress = Progress(asked("launch/patient patient/*.rs"), None, NOW).within(SESSION)
     progress = progress.choose(patient="p1").choose(allowed="launch/patient patient/*.rs")
     other = replace(SESSION, sid="s2", user_id="u2")
     assert approve(progress, other, client(), None, NOW) is None
@@ -91,14 +91,14 @@ def test_another_login_begins_again() -> None:
 
 
 def test_another_patient_takes_encounter_and_consent_back() -> None:
-    progress = Progress(asked("launch/encounter"), before=None).within(SESSION)
+    progress = Progress(asked("launch/encounter"), None, NOW).within(SESSION)
     progress = progress.choose(patient="p1").choose(encounter="e1").choose(allowed="launch/encounter")
     assert progress.choose(patient="p2").encounter is None
     assert progress.choose(patient="p2").allowed is None
 
 
 def test_a_remembered_answer_is_enough_until_the_app_asks_for_more() -> None:
-    progress = Progress(asked("openid user/Patient.rs user/Observation.rs"), before=None).within(SESSION)
+    progress = Progress(asked("openid user/Patient.rs user/Observation.rs"), None, NOW).within(SESSION)
     answer = Consented(
         scopes.parse("openid user/Patient.rs user/Observation.rs"), scopes.parse("openid user/Patient.rs")
     )
@@ -112,14 +112,14 @@ def test_a_remembered_answer_is_enough_until_the_app_asks_for_more() -> None:
 
 
 def test_a_trusted_app_skips_consent_and_nothing_else() -> None:
-    progress = Progress(asked("launch/patient user/*.rs"), before=None).within(SESSION)
+    progress = Progress(asked("launch/patient user/*.rs"), None, NOW).within(SESSION)
     assert next_step(progress, SESSION, client(trusted=True), None, NOW) == "patient"
     progress = progress.choose(patient="p1")
     assert next_step(progress, SESSION, client(trusted=True), None, NOW) == "code"
 
 
 def test_what_was_allowed_never_goes_beyond_registration_role_and_question() -> None:
-    progress = Progress(asked("user/Patient.rs user/AuditEvent.rs"), before=None).within(SESSION)
+    progress = Progress(asked("user/Patient.rs user/AuditEvent.rs"), None, NOW).within(SESSION)
     progress = progress.choose(allowed="user/*.cruds system/*.cruds")
     assert approve(progress, SESSION, client(), None, NOW) is None
     answer = consented("user/*.cruds openid patient/*.cruds")
@@ -130,7 +130,7 @@ def test_what_was_allowed_never_goes_beyond_registration_role_and_question() -> 
 
 def test_a_patient_is_their_own_context_and_stays_bound_to_it() -> None:
     own = replace(SESSION, role="patient", fhir_user="Patient/own")
-    progress = Progress(asked("user/Patient.rs"), before=None).within(own)
+    progress = Progress(asked("user/Patient.rs"), None, NOW).within(own)
     approved = approve(progress, own, client(trusted=True), None, NOW)
     assert approved is not None
     assert approved.patient == "own"
@@ -138,7 +138,7 @@ def test_a_patient_is_their_own_context_and_stays_bound_to_it() -> None:
 
 def test_context_that_was_switched_off_is_not_told() -> None:
     request = asked("launch launch/encounter openid user/Patient.rs", launch="x")
-    progress = Progress(request, before=None).within(SESSION)
+    progress = Progress(request, None, NOW).within(SESSION)
     progress = progress.choose(
         launched=True, patient="p1", encounter="e1", context={"need_patient_banner": True}
     ).choose(allowed="openid user/Patient.rs")
@@ -148,5 +148,5 @@ def test_context_that_was_switched_off_is_not_told() -> None:
 
 
 def test_the_state_survives_the_store() -> None:
-    progress = Progress(asked("openid", launch="x", max_age=5), before="s0").within(SESSION)
+    progress = Progress(asked("openid", launch="x", max_age=5), "s0", NOW).within(SESSION)
     assert Progress.from_json(progress.to_json()) == progress

@@ -12,6 +12,7 @@ from smart_auth.errors import InvalidTokenError
 from smart_auth.service import SMARTAuth
 from tests.smart_auth.flow import (
     REDIRECT,
+    WEB_REDIRECT,
     Flow,
     Recorder,
     form_of,
@@ -36,14 +37,14 @@ ASKED = "openid offline_access user/Patient.rs user/Observation.rs"
 def stranger(auth: SMARTAuth) -> str:
     """An app that is not the hospital's own."""
     clients.register(
-        auth.database, "stranger", kind="public", name="Stranger", scope=SCOPE, redirect_uris=[REDIRECT]
+        auth.database, "stranger", kind="public", name="Stranger", scope=SCOPE, redirect_uris=[WEB_REDIRECT]
     )
     auth.feed.refresh()
     return "stranger"
 
 
 def flow_of(browser: httpx.AsyncClient, scope: str = ASKED, **more: Any) -> Flow:
-    parameters = {"scope": scope, **more.pop("parameters", {})}
+    parameters = {"scope": scope, "redirect_uri": WEB_REDIRECT, **more.pop("parameters", {})}
     return Flow(browser, "stranger", parameters=parameters, **more)
 
 
@@ -51,7 +52,7 @@ async def page_of(browser: httpx.AsyncClient, flow: Flow) -> httpx.Response:
     """The first page that a signed-in person sees."""
     answer = await flow.authorize()
     for _ in range(4):
-        if not answer.has_redirect_location or answer.headers["location"].startswith(REDIRECT):
+        if not answer.has_redirect_location or answer.headers["location"].startswith(WEB_REDIRECT):
             break
         answer = await browser.get(answer.headers["location"])
     return answer
@@ -77,7 +78,7 @@ async def test_the_page_names_app_person_context_and_every_scope(
     page = await page_of(browser, flow)
     page = await send(browser, "patient", [*form_of(page), ("patient", "p1")])
     page = await browser.get(page.headers["location"])
-    for text in ("Stranger", "demo-doctor (Doctor)", "홍길동", "1971-02-03", "M-1", REDIRECT):
+    for text in ("Stranger", "demo-doctor (Doctor)", "홍길동", "1971-02-03", "M-1", WEB_REDIRECT):
         assert text in page.text
     assert "Measurements and findings" in page.text
     assert "Know who you are" in page.text
@@ -149,7 +150,7 @@ async def test_saying_no_or_leaving_nothing_on_is_access_denied(
     page = await page_of(browser, flow_of(browser))
     form = form_of(page) if button[0] == "deny" else [p for p in form_of(page) if p[0] != "scope"]
     answer = await send(browser, "consent", [*form, button])
-    assert answer.headers["location"].startswith(f"{REDIRECT}?error=access_denied")
+    assert answer.headers["location"].startswith(f"{WEB_REDIRECT}?error=access_denied")
     assert "state=a-state" in answer.headers["location"]
     assert ("consent", "failure") in recorder.kinds()
     # The request is over: the page cannot be sent again with another answer.
@@ -176,6 +177,39 @@ async def test_the_answer_is_remembered_until_more_is_asked_or_consent_is_wanted
     less = flow_of(browser, "openid user/Condition.rs")
     await less.tokens("demo-doctor")
     assert less.pages == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "redirect_uri", "trusted", "asked"),
+    [
+        ("public", REDIRECT, False, True),
+        ("public", "http://localhost/callback", False, True),
+        ("public", WEB_REDIRECT, False, False),
+        ("public", REDIRECT, True, False),
+        ("confidential", REDIRECT, False, False),
+    ],
+)
+async def test_an_app_that_any_program_on_the_machine_can_be_is_asked_about_each_time(
+    auth: SMARTAuth, browser: httpx.AsyncClient, kind: Any, redirect_uri: str, trusted: bool, asked: bool
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    clients.register(
+        auth.database,
+        "native",
+        kind=kind,
+        name="Native",
+        scope=SCOPE,
+        redirect_uris=[redirect_uri],
+        trusted=trusted,
+    )
+    auth.feed.refresh()
+    more = {"scope": ASKED, "redirect_uri": redirect_uri}
+    assert "code" in await Flow(browser, "native", parameters=more).answer("demo-doctor")
+    again = Flow(browser, "native", parameters=more)
+    assert "code" in await again.answer("demo-doctor")
+    assert again.pages == (["consent"] if asked else [])
+    silent = await Flow(browser, "native", parameters=more | {"prompt": "none"}).authorize()
+    assert ("error=consent_required" in silent.headers["location"]) == asked
 
 
 async def test_another_person_is_asked_for_themselves(
@@ -249,7 +283,7 @@ async def test_pages_cannot_be_framed_and_lead_to_the_app_only(
         assert "default-src 'none'" in policy
         assert page.headers["cache-control"] == "no-store"
     for page in pages[:2]:
-        assert "form-action 'self' http://127.0.0.1:9999;" in page.headers["content-security-policy"]
+        assert "form-action 'self' https://app.example;" in page.headers["content-security-policy"]
 
 
 async def test_staff_search_and_choose_a_patient(

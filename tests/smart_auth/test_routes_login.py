@@ -26,6 +26,7 @@ from tests.smart_auth.flow import (
     log_in,
     new_browser,
     new_user,
+    without_nonce,
 )
 
 pytestmark = pytest.mark.server
@@ -69,7 +70,7 @@ async def test_unknown_user_and_wrong_password_look_the_same_and_cost_the_same(
     unknown = await log_in(browser, "demo-nobody", "not the password")
     assert known.status_code == unknown.status_code == 401
     assert hashes == [True, False]
-    assert _without_nonce(known.text) == _without_nonce(unknown.text)
+    assert without_nonce(known.text) == without_nonce(unknown.text)
     assert [event[:2] for event in recorder.events] == [("login", user_id), ("login", None)]
 
 
@@ -357,7 +358,3 @@ async def test_an_invitation_sets_the_password_once(
 
 def _viewer(browser: httpx.AsyncClient) -> str:
     return next(c.value or "" for c in browser.cookies.jar if c.name == "neuronova_session" and c.path == "/")
-
-
-def _without_nonce(page: str) -> str:
-    return re.sub(r'nonce="[^"]*"|name="csrf" value="[^"]*"', "", page)

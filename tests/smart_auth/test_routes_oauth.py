@@ -123,6 +123,28 @@ async def test_prompt_login_asks_for_the_password_again(auth: SMARTAuth, browser
     assert page.headers["location"].startswith("/auth/login")
 
 
+@pytest.mark.parametrize("asked", [{"prompt": "login"}, {"max_age": "60"}])
+async def test_a_request_that_came_without_a_cookie_does_not_take_the_old_login(
+    auth: SMARTAuth, browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, asked: dict[str, str]
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    await log_in(browser, "demo-doctor")
+    now = time.time() + 100
+    monkeypatch.setattr(time, "time", lambda: now)
+    monkeypatch.setattr(auth.sessions, "_clock", lambda: now)
+    # A POST from the app's site: the browser keeps the cookie back, and brings it to the page after.
+    kept, browser.cookies = browser.cookies, httpx.Cookies()
+    answer = await browser.post("/auth/authorize", data=Flow(browser, parameters=asked).parameters)
+    browser.cookies = kept
+    request_id = answer.headers["location"].partition("request=")[2]
+    path = f"/auth/continue?request={request_id}"
+    assert (await browser.get(path)).headers["location"].startswith("/auth/login")
+    await log_in(browser, "demo-doctor")
+    # Reading and choosing may take longer than the login may be old.
+    monkeypatch.setattr(time, "time", lambda: now + 100)
+    assert (await browser.get(path)).headers["location"].startswith(f"{REDIRECT}?code=")
+
+
 async def test_prompt_none_without_a_login_is_an_error_for_the_app(
     auth: SMARTAuth, browser: httpx.AsyncClient
 ) -> None:
