@@ -75,6 +75,13 @@ class Session:
         headers = {**self.headers, **self.bearer, **options.pop("headers", {})}
         return httpx.request(method, self.base_url + path, headers=headers, timeout=120, **options)
 
+    def in_browser(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """A request of the product's own pages: by the session's cookie, our Origin and the CSRF value."""
+        me = self.browser.get(f"{self.base_url}/auth/me", headers={"Accept": "application/json"})
+        me.raise_for_status()
+        headers = {"Origin": self.base_url, "X-CSRF-Token": me.json()["csrf"]}
+        return self.browser.request(method, self.base_url + path, headers=headers, **options)
+
     def fhir(self, method: str, path: str, **options: Any) -> httpx.Response:
         """A FHIR request below /fhir; the answer is not checked."""
         headers = {"Accept": "application/fhir+json", **options.pop("headers", {})}

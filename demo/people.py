@@ -89,7 +89,7 @@ def hospital(run: Run) -> str:
 def _invite(run: Run, role: str, username: str, fhir_user: str | None, **more: Any) -> None:
     """The administrator makes a user; the person opens the one-time link and sets a password."""
     body = {"username": username, "role": role, "fhirUser": fhir_user, **more}
-    answer = run.as_("admin").request("POST", "/auth/admin/users", json=body)
+    answer = run.as_("admin").in_browser("POST", "/auth/admin/users", json=body)
     require(
         answer.status_code == 201, f"/auth/admin/users answered {answer.status_code}: {answer.text[:200]}"
     )

@@ -68,7 +68,7 @@ class Client(Base):
     scope: Mapped[str] = mapped_column(Text)  # ceiling
     role: Mapped[str | None] = mapped_column(String(16))  # back ends only
     organization: Mapped[str | None] = mapped_column(ID)
-    trusted: Mapped[bool]  # first party: no consent page, may administer
+    trusted: Mapped[bool]  # first party: no consent page
     status: Mapped[str] = mapped_column(String(16))  # pending (awaits an administrator), active, disabled
     created_at: Mapped[int] = mapped_column(BigInteger)
     created_by: Mapped[str | None] = mapped_column(ID)  # None: the operator, or registered by itself

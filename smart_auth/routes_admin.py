@@ -1,8 +1,8 @@
-"""Users, for an administrator's access token: create with an invitation link, list, change,
-reset, unlock, sessions.
+"""Users, for an administrator: create with an invitation link, list, change, reset, unlock, sessions.
 
-Only a first-party app may do this (a stranger's app in an administrator's hands may not), and nobody changes
-their own role or state. Every grant of a role is an audit event.
+Only in the product's own session: no scope says "administer", so no token carries it, whoever uses the app
+and whosever app it is. Nobody changes their own role or state. Every grant of a role is an audit event.
+Sources: design, section 5 (users, clients, roles), RFC 6749 section 10.3 (tokens of least scope).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from smart_auth import login, roles, totp, users, web
-from smart_auth.authenticate import bearer
-from smart_auth.errors import NoCredentialsError, OAuthError, RuleError
+from smart_auth.errors import OAuthError, RuleError
 from smart_auth.interaction import Principal
 from smart_auth.models import User
 from smart_auth.service import SMARTAuth
+from smart_auth.session import CSRF_HEADER
 from smart_auth.throttle import Failures
 from smart_auth.users import Invitation
 
@@ -148,15 +148,19 @@ async def end_sessions(auth: SMARTAuth, request: Request) -> Response:
 
 
 async def administrator(auth: SMARTAuth, request: Request, letter: str) -> Principal:
-    """The administrator who asks, with the hospital's own app; nobody else gets further."""
-    authorization = request.headers.getlist("authorization")
-    if not authorization:
-        raise NoCredentialsError
-    principal = auth.verifier.verify(bearer(authorization))
-    client = await auth.client(principal.client_id)
+    """The administrator who asks, logged in here; a token, or anybody else, gets no further."""
+    principal = await auth.authenticator.authenticate(
+        request.method,
+        authorization=request.headers.getlist("authorization"),
+        cookie=request.headers.get("cookie"),
+        origin=request.headers.get("origin"),
+        csrf=request.headers.get(CSRF_HEADER),
+    )
     may = letter in roles.rule(principal.role, roles.ADMINISTRATION).letters
-    if not may or principal.user_id is None or client is None or not client.trusted:
-        raise OAuthError("insufficient_scope", "this is an administrator's work", 403)
+    if not may or not principal.session:
+        raise OAuthError(
+            "insufficient_scope", "this is an administrator's work, in a session of their own", 403
+        )
     return principal
 
 

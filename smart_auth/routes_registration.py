@@ -1,6 +1,6 @@
 """Registration by an app itself (RFC 7591), and the administrator's side: list, approve, change, disable.
 
-Administration needs an administrator's token of the hospital's own app, as for users (`routes_admin`).
+Administration is the work of an administrator in the product's own session, as for users (`routes_admin`).
 """
 
 from __future__ import annotations

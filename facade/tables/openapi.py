@@ -78,8 +78,8 @@ GROUPS: Final[Mapping[str, Group]] = {
         "administration",
         "Administration of users and apps",
         "사용자와 앱 관리",
-        "For administrators. Every change is on record.",
-        "관리자만 쓸 수 있습니다. 모든 변경은 기록됩니다.",
+        "For administrators in the browser's session, not for tokens of apps. Every change is on record.",
+        "브라우저 세션의 관리자만 쓸 수 있으며 앱의 토큰으로는 쓸 수 없습니다. 모든 변경은 기록됩니다.",
     ),
     "/dicom-web": Group(
         "dicomweb",

@@ -42,7 +42,7 @@ class People:
         """Invite somebody, let them choose a password and sign in."""
         username, secret = f"escape-{role}-{uuid4().hex[:8]}", password()
         body = {"username": username, "role": role, **more}
-        answer = self.run.as_("admin").request("POST", "/auth/admin/users", json=body)
+        answer = self.run.as_("admin").in_browser("POST", "/auth/admin/users", json=body)
         answer.raise_for_status()
         self.made.append(username)
         with httpx.Client(timeout=60, follow_redirects=True) as browser:

@@ -17,7 +17,16 @@ from starlette.routing import Mount
 
 from smart_auth import clients, passwords, routes
 from smart_auth.service import SMARTAuth
-from tests.smart_auth.flow import REDIRECT, SCOPE, Recorder, new_browser, settings_for
+from tests.smart_auth.flow import (
+    ORIGIN,
+    REDIRECT,
+    SCOPE,
+    Recorder,
+    log_in,
+    new_browser,
+    new_user,
+    settings_for,
+)
 from tests.smart_auth.hospital import Hospital, encounter, patient
 
 
@@ -124,6 +133,23 @@ async def browser(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
     """A browser: keeps cookies, does not follow redirects by itself."""
     async with new_browser(app) as client:
         yield client
+
+
+@pytest.fixture
+async def admin(auth: SMARTAuth, app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
+    """The browser of the administrator `demo-admin`, as the product's own pages use it."""
+    new_user(auth, "demo-admin", "admin")
+    async with new_browser(app) as client:
+        await log_in(client, "demo-admin")
+        csrf = (await client.get("/auth/me")).json()["csrf"]
+        client.headers.update({"Origin": ORIGIN, "X-CSRF-Token": csrf})
+        yield client
+
+
+@pytest.fixture
+async def admin_id(admin: httpx.AsyncClient) -> str:
+    """The administrator's id."""
+    return str((await admin.get("/auth/me")).json()["user"])
 
 
 def _as_root(mariadb: Any, statements: str) -> None:

@@ -7,12 +7,12 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from smart_auth import clients, users
+from smart_auth import routes, users
 from smart_auth.errors import InvalidTokenError
 from smart_auth.service import SMARTAuth
 from tests.smart_auth.flow import (
+    ORIGIN,
     PASSWORD,
-    REDIRECT,
     SCOPE,
     Flow,
     Recorder,
@@ -27,24 +27,15 @@ from tests.smart_auth.test_second_factor import with_second_factor
 pytestmark = pytest.mark.server
 
 
-@pytest.fixture
-async def admin(auth: SMARTAuth, browser: httpx.AsyncClient) -> dict[str, Any]:
-    """An administrator's token, and the administrator's id under `id`."""
-    user_id = new_user(auth, "demo-admin", "admin")
-    token = await Flow(browser).tokens("demo-admin")
-    browser.cookies.clear()
-    return token | {"id": user_id}
-
-
 async def test_an_administrator_invites_a_person_who_then_logs_in(
-    auth: SMARTAuth, browser: httpx.AsyncClient, admin: dict[str, Any], recorder: Recorder
+    auth: SMARTAuth, browser: httpx.AsyncClient, admin: httpx.AsyncClient, admin_id: str, recorder: Recorder
 ) -> None:
     given = {"username": "demo-rad", "role": "rib", "fhirUser": "Practitioner/r1"}
-    answer = await browser.post("/auth/admin/users", json=given, headers=bearer(admin))
+    answer = await admin.post("/auth/admin/users", json=given)
     assert answer.status_code == 201
     body = answer.json()
     assert recorder.kinds()[-2:] == [("user-created", "success"), ("role-granted", "success")]
-    assert recorder.events[-1][1] == admin["id"]
+    assert recorder.events[-1][1] == admin_id
     assert recorder.details[-1] == {"target": body["id"], "role": "rib"}
     path = body["invitation"].removeprefix("http://localhost:8080")
     page = await browser.get(path)
@@ -53,7 +44,7 @@ async def test_an_administrator_invites_a_person_who_then_logs_in(
     auth.feed.refresh()
     assert (await log_in(browser, "demo-rad")).status_code == 303
     browser.cookies.clear()
-    listed = (await browser.get("/auth/admin/users", headers=bearer(admin))).json()["users"]
+    listed = (await admin.get("/auth/admin/users")).json()["users"]
     assert {user["username"]: user["status"] for user in listed} == {
         "demo-admin": "active",
         "demo-rad": "active",
@@ -78,59 +69,69 @@ async def test_an_administrator_invites_a_person_who_then_logs_in(
     ],
 )
 async def test_a_user_that_breaks_a_rule_is_not_made(
-    browser: httpx.AsyncClient, admin: dict[str, Any], given: dict[str, str]
+    browser: httpx.AsyncClient, admin: httpx.AsyncClient, given: dict[str, str]
 ) -> None:
-    answer = await browser.post("/auth/admin/users", json=given, headers=bearer(admin))
+    answer = await admin.post("/auth/admin/users", json=given)
     assert answer.status_code == 422
 
 
-async def test_only_an_administrator_with_the_hospitals_own_app_may(
-    auth: SMARTAuth, browser: httpx.AsyncClient, admin: dict[str, Any]
+async def test_only_an_administrator_in_their_own_session_may(
+    auth: SMARTAuth, app: Starlette, browser: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     given = {"username": "demo-x", "role": "admin"}
     assert (await browser.post("/auth/admin/users", json=given)).status_code == 401
     new_user(auth, "demo-doctor", "doctor")
-    doctor = await Flow(browser).tokens("demo-doctor")
+    async with new_browser(app) as doctor:
+        await log_in(doctor, "demo-doctor")
+        csrf = (await doctor.get("/auth/me")).json()["csrf"]
+        own = {"Origin": ORIGIN, "X-CSRF-Token": csrf}
+        assert (await doctor.post("/auth/admin/users", json=given, headers=own)).status_code == 403
+        assert (await doctor.get("/auth/admin/users")).status_code == 403
+    for headers in ({"Origin": "https://evil.example"}, {"X-CSRF-Token": "x"}, {"X-CSRF-Token": csrf}):
+        assert (await admin.post("/auth/admin/users", json=given, headers=headers)).status_code == 403, (
+            headers
+        )
+    assert users.find(auth.database, "demo-x") is None
+
+
+@pytest.mark.parametrize("role", ["doctor", "admin"])
+async def test_a_token_of_an_app_administers_nothing(
+    auth: SMARTAuth, browser: httpx.AsyncClient, admin: httpx.AsyncClient, role: str
+) -> None:
+    """Not even of the hospital's own app in an administrator's hands, whatever its scope."""
+    if role != "admin":
+        new_user(auth, f"demo-{role}", role)
+    token = await Flow(browser, parameters={"scope": SCOPE}, patient="p1").tokens(f"demo-{role}")
     browser.cookies.clear()
-    for token in (doctor,):
-        assert (await browser.post("/auth/admin/users", json=given, headers=bearer(token))).status_code == 403
-        assert (await browser.get("/auth/admin/users", headers=bearer(token))).status_code == 403
-    clients.register(
-        auth.database,
-        "other-app",
-        kind="public",
-        name="O",
-        scope=SCOPE,
-        redirect_uris=[REDIRECT],
-        trusted=True,
-    )
-    auth.feed.refresh()
-    token = await Flow(browser, "other-app").tokens("demo-admin")
-    with auth.database.write() as session:
-        client = session.get(clients.Client, "other-app")
-        assert client is not None
-        client.trusted = False
-    assert (await browser.get("/auth/admin/users", headers=bearer(token))).status_code == 403
+    named = {"user": users.find(auth.database, "demo-admin").id, "client": "demo-app"}  # type: ignore[union-attr]
+    tried = 0
+    for method, path, _ in routes.ROUTES:
+        if path.startswith("/admin/"):
+            where = f"/auth{path.format(**named)}"
+            answer = await browser.request(method, where, json={}, headers=bearer(token))
+            assert (answer.status_code, answer.json()["error"]) == (403, "insufficient_scope"), where
+            tried += 1
+    assert tried == 13
 
 
 async def test_nobody_changes_their_own_role_or_state(
-    auth: SMARTAuth, browser: httpx.AsyncClient, admin: dict[str, Any]
+    auth: SMARTAuth, browser: httpx.AsyncClient, admin: httpx.AsyncClient, admin_id: str
 ) -> None:
-    path = f"/auth/admin/users/{admin['id']}"
+    path = f"/auth/admin/users/{admin_id}"
     for change in ({"role": "doctor"}, {"disabled": True}, {"disabled": False}):
-        answer = await browser.patch(path, json=change, headers=bearer(admin))
+        answer = await admin.patch(path, json=change)
         assert answer.status_code == 422, change
 
 
 async def test_a_changed_role_ends_every_token(
-    auth: SMARTAuth, browser: httpx.AsyncClient, admin: dict[str, Any], recorder: Recorder
+    auth: SMARTAuth, browser: httpx.AsyncClient, admin: httpx.AsyncClient, recorder: Recorder
 ) -> None:
     user_id = new_user(auth, "demo-nurse", "nurse")
     flow = Flow(browser)
     token = await flow.tokens("demo-nurse")
     browser.cookies.clear()
     path = f"/auth/admin/users/{user_id}"
-    answer = await browser.patch(path, json={"role": "lab"}, headers=bearer(admin))
+    answer = await admin.patch(path, json={"role": "lab"})
     assert answer.json()["role"] == "lab"
     assert recorder.kinds()[-1] == ("role-granted", "success")
     auth.feed.refresh()
@@ -140,12 +141,12 @@ async def test_a_changed_role_ends_every_token(
 
 
 async def test_a_reset_ends_password_and_tokens_and_gives_a_new_link(
-    auth: SMARTAuth, browser: httpx.AsyncClient, admin: dict[str, Any]
+    auth: SMARTAuth, browser: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     user_id = new_user(auth, "demo-nurse", "nurse")
     token = await Flow(browser).tokens("demo-nurse")
     browser.cookies.clear()
-    answer = await browser.post(f"/auth/admin/users/{user_id}/reset", headers=bearer(admin))
+    answer = await admin.post(f"/auth/admin/users/{user_id}/reset")
     auth.feed.refresh()
     with pytest.raises(InvalidTokenError):
         auth.verifier.verify(token["access_token"])
@@ -162,42 +163,38 @@ async def test_a_reset_ends_password_and_tokens_and_gives_a_new_link(
 
 
 async def test_a_disabled_user_is_enabled_again_by_an_administrator(
-    auth: SMARTAuth, browser: httpx.AsyncClient, admin: dict[str, Any]
+    auth: SMARTAuth, browser: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     user_id = new_user(auth, "demo-nurse", "nurse")
     path = f"/auth/admin/users/{user_id}"
-    assert (await browser.patch(path, json={"disabled": True}, headers=bearer(admin))).json()[
-        "status"
-    ] == "disabled"
+    assert (await admin.patch(path, json={"disabled": True})).json()["status"] == "disabled"
     assert (await log_in(browser, "demo-nurse")).status_code == 401
-    assert (await browser.patch(path, json={"disabled": False}, headers=bearer(admin))).json()[
-        "status"
-    ] == "active"
+    assert (await admin.patch(path, json={"disabled": False})).json()["status"] == "active"
     auth.feed.refresh()
     assert (await log_in(browser, "demo-nurse")).status_code == 303
     browser.cookies.clear()
     for wrong in ({}, {"password": "x"}, {"fhirUser": "Practitioner/1"}, {"disabled": True, "x": 1}):
-        assert (await browser.patch(path, json=wrong, headers=bearer(admin))).status_code == 400
+        assert (await admin.patch(path, json=wrong)).status_code == 400
 
 
 async def test_nobody_resets_their_own_password_or_second_factor_by_the_api(
-    auth: SMARTAuth, browser: httpx.AsyncClient, admin: dict[str, Any]
+    auth: SMARTAuth, browser: httpx.AsyncClient, admin: httpx.AsyncClient, admin_id: str
 ) -> None:
-    path = f"/auth/admin/users/{admin['id']}"
-    assert (await browser.post(f"{path}/reset", headers=bearer(admin))).status_code == 422
-    assert (await browser.delete(f"{path}/second-factor", headers=bearer(admin))).status_code == 422
-    assert (await browser.get(path, headers=bearer(admin))).status_code == 200
+    path = f"/auth/admin/users/{admin_id}"
+    assert (await admin.post(f"{path}/reset")).status_code == 422
+    assert (await admin.delete(f"{path}/second-factor")).status_code == 422
+    assert (await admin.get(path)).status_code == 200
 
 
 async def test_a_refused_or_unrecordable_grant_is_no_grant(
-    auth: SMARTAuth, browser: httpx.AsyncClient, admin: dict[str, Any], recorder: Recorder
+    auth: SMARTAuth, browser: httpx.AsyncClient, admin: httpx.AsyncClient, admin_id: str, recorder: Recorder
 ) -> None:
     user_id = new_user(auth, "demo-nurse", "nurse")
     path = f"/auth/admin/users/{user_id}"
     recorder.events.clear()
-    assert (await browser.patch(path, json={"role": "king"}, headers=bearer(admin))).status_code == 422
-    own = f"/auth/admin/users/{admin['id']}"
-    assert (await browser.patch(own, json={"role": "doctor"}, headers=bearer(admin))).status_code == 422
+    assert (await admin.patch(path, json={"role": "king"})).status_code == 422
+    own = f"/auth/admin/users/{admin_id}"
+    assert (await admin.patch(own, json={"role": "doctor"})).status_code == 422
     assert recorder.events == []
 
     def full(*_: Any) -> None:
@@ -205,14 +202,14 @@ async def test_a_refused_or_unrecordable_grant_is_no_grant(
 
     auth._on_event = full
     with pytest.raises(OSError, match="no space"):
-        await browser.patch(path, json={"role": "admin"}, headers=bearer(admin))
+        await admin.patch(path, json={"role": "admin"})
     user = users.get(auth.database, user_id)
     assert user is not None
     assert user.role == "nurse"
 
 
 async def test_an_administrator_sees_a_lock_and_a_second_factor_and_takes_both_away(
-    auth: SMARTAuth, browser: httpx.AsyncClient, admin: dict[str, Any], recorder: Recorder
+    auth: SMARTAuth, browser: httpx.AsyncClient, admin: httpx.AsyncClient, recorder: Recorder
 ) -> None:
     user_id, phone, _ = with_second_factor(auth, "demo-nurse", "nurse")
     now = [time.time()]
@@ -222,15 +219,15 @@ async def test_an_administrator_sees_a_lock_and_a_second_factor_and_takes_both_a
         now[0] += 1000
     now[0] -= 1000
     path = f"/auth/admin/users/{user_id}"
-    seen = (await browser.get(path, headers=bearer(admin))).json()
+    seen = (await admin.get(path)).json()
     assert (seen["secondFactor"], seen["failures"]) == (True, 10)
     assert seen["lockedUntil"] == int(now[0]) + 900
     assert (await log_in(browser, "demo-nurse")).status_code == 429
-    unlocked = (await browser.post(f"{path}/unlock", headers=bearer(admin))).json()
+    unlocked = (await admin.post(f"{path}/unlock")).json()
     assert (unlocked["failures"], unlocked["lockedUntil"]) == (0, None)
     assert (await log_in(browser, "demo-nurse")).headers["location"] == "/auth/login/code"
     browser.cookies.clear()
-    reset = await browser.delete(f"{path}/second-factor", headers=bearer(admin))
+    reset = await admin.delete(f"{path}/second-factor")
     assert reset.json()["secondFactor"] is False
     assert recorder.kinds()[-1] == ("second-factor-off", "success")
     assert recorder.details[-1] == {"target": user_id, "role": "nurse", "change": "reset"}
@@ -239,20 +236,20 @@ async def test_an_administrator_sees_a_lock_and_a_second_factor_and_takes_both_a
 
 
 async def test_an_administrator_sees_and_ends_the_sessions_of_a_user(
-    auth: SMARTAuth, app: Starlette, browser: httpx.AsyncClient, admin: dict[str, Any]
+    auth: SMARTAuth, app: Starlette, browser: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     user_id = new_user(auth, "demo-nurse", "nurse")
     path = f"/auth/admin/users/{user_id}/sessions"
     async with new_browser(app) as nurse:
         token = await Flow(nurse).tokens("demo-nurse")
-        (seen,) = (await browser.get(path, headers=bearer(admin))).json()["sessions"]
+        (seen,) = (await admin.get(path)).json()["sessions"]
         assert seen["address"] == "192.0.2.1"
         assert (await browser.delete(path, headers=bearer(token))).status_code == 403
-        assert (await browser.delete(path, headers=bearer(admin))).status_code == 204
+        assert (await admin.delete(path)).status_code == 204
         auth.feed.refresh()
         assert (await nurse.get("/auth/me")).status_code == 401
         with pytest.raises(InvalidTokenError):
             auth.verifier.verify(token["access_token"])
-    assert (await browser.get(path, headers=bearer(admin))).json()["sessions"] == []
+    assert (await admin.get(path)).json()["sessions"] == []
     unknown = path.replace(user_id, "unknown")
-    assert (await browser.delete(unknown, headers=bearer(admin))).status_code == 422
+    assert (await admin.delete(unknown)).status_code == 422
