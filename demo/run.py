@@ -86,7 +86,9 @@ class Run:
 
     def sign_in_again(self, role: str) -> Session:
         """A fresh login: signing a report needs one not older than five minutes."""
-        self.signed_in.pop(role, None)
+        former = self.signed_in.pop(role, None)
+        if former is not None:
+            former.browser.close()
         return self.as_(role)
 
 

@@ -133,7 +133,8 @@ def read(
 def placed(error: FacadeError, index: int) -> FacadeError:
     """Return the error with the entry named in front of each expression."""
     place = f"Bundle.entry[{index}]"
-    error.issues = tuple((f"{place}.resource.{where}", what) for where, what in error.issues)
+    for one in (error, *error.beside):
+        one.issues = tuple((f"{place}.resource.{where}", what) for where, what in one.issues)
     error.expression = f"{place}.{error.expression}" if error.expression else place
     return error
 

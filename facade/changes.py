@@ -15,7 +15,9 @@ from typing import Any
 from facade import json_patch, names, references, rules
 from facade.errors import (
     BadRequestError,
+    BusinessRuleError,
     ConflictError,
+    FacadeError,
     HAPIConflictError,
     HAPIPermanentError,
     InvalidResourceError,
@@ -25,6 +27,7 @@ from facade.errors import (
     StaleVersionError,
     UnresolvedReferenceError,
     VersionRequiredError,
+    raise_together,
 )
 from facade.gate import Gate
 from facade.hapi import encode
@@ -142,9 +145,7 @@ async def located(
 async def prepare(gate: Gate, decision: Decision, body: Resource, old: Resource | None) -> None:
     """Check everything that can be checked before HAPI sees the new version."""
     rules.clean(body, old)
-    validate(body)
-    rules.check(body, old)
-    await references.resolve(gate, body, old)
+    await check(gate, body, old)
     if body["resourceType"] == "Task" and old is None:
         await _take_subject(gate, body)
     if old is not None and body["resourceType"] == "Observation":
@@ -153,6 +154,51 @@ async def prepare(gate: Gate, decision: Decision, body: Resource, old: Resource 
         await _check_mrn(gate, body, old)
     if not await gate.confirm(decision, body):
         raise RefusedError("ERR_004", "the new version is outside the caller's rights")
+
+
+async def check(gate: Gate, body: Resource, old: Resource | None) -> None:
+    """Raise with everything that is wrong with a new version: structure, product rules and references."""
+    found: list[FacadeError] = []
+    try:
+        validate(body)
+    except InvalidResourceError as error:
+        found.append(error)
+    # What cannot be read as its type is not asked for more: rules and references see the rest.
+    broken = (
+        {re.split(r"[.\[]", place)[1] for place, _ in found[0].issues if "." in place} if found else set()
+    )
+    rest = (
+        copied({name: value for name, value in body.items() if not _is_broken(name, broken)})
+        if found
+        else body
+    )
+    try:
+        rules.check(rest, old)
+    except FacadeError as error:
+        found += _about_others(error, broken)
+    try:
+        await references.resolve(gate, rest, old)
+    except (UnresolvedReferenceError, BusinessRuleError) as error:
+        found += _about_others(error, broken)
+    raise_together(found)
+
+
+def _is_broken(name: str, broken: set[str]) -> bool:
+    bare = name.removeprefix("_")
+    # The place of a choice is its bare name: `value` of `valueQuantity`.
+    return any(bare.startswith(one) and not bare[len(one) : len(one) + 1].islower() for one in broken)
+
+
+def _about_others(error: FacadeError, broken: set[str]) -> list[FacadeError]:
+    """Return the errors that are not about an element which cannot be read anyway."""
+    kept = []
+    for one in (error, *error.beside):
+        issues = tuple(row for row in one.issues if not {re.split(r"[.\[]", row[0] + ".")[1]} & broken)
+        one.beside = ()
+        if issues or not one.issues:
+            one.issues = issues
+            kept.append(one)
+    return kept
 
 
 def translated(error: HAPIPermanentError) -> Exception:

@@ -7,6 +7,8 @@ in both languages and the HTTP status of each code are in `facade.outcome`; `str
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class FacadeError(Exception):
     """Anything this folder refuses or cannot do."""
@@ -30,6 +32,16 @@ class FacadeError(Exception):
         self.detail = detail
         self.expression = expression
         self.issues = issues
+        self.beside: tuple[FacadeError, ...] = ()
+        """What else is wrong with the same resource."""
+
+
+def raise_together(found: Sequence[FacadeError]) -> None:
+    """Raise the first of what was found, with the others beside it; nothing found: return."""
+    flat = [one for error in found for one in (error, *error.beside)]
+    if flat:
+        flat[0].beside = tuple(flat[1:])
+        raise flat[0]
 
 
 # Authentication and authorisation

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from facade import answer, changes, everything, outcome, reports
+from facade import amending, answer, changes, everything, outcome, reports
 from facade.errors import (
     BadRequestError,
     BusinessRuleError,
@@ -58,7 +58,7 @@ async def _report_operation(gate: Gate, decision: Decision, interaction: Interac
     if interaction.operation == "$review":
         changed = await _review(gate, interaction, current, body, version)
     else:
-        changed = await _sign(gate, interaction, current, version)
+        changed = await _sign(gate, decision, interaction, current, body, version)
     return answer.resource(changed)
 
 
@@ -122,18 +122,37 @@ async def _review(
     return changed
 
 
-async def _sign(gate: Gate, interaction: Interaction, report: Resource, version: str) -> Resource:
-    if _is_retry(report, version) and _is_signed_by(report, gate.principal.fhir_user):
-        found = await reports.of_report(gate, report)
-        await _done(gate, interaction, found, "sign")
-        return report  # the first answer was lost
-    if version_of(report) != version:
-        raise StaleVersionError()
+async def _sign(
+    gate: Gate,
+    decision: Decision,
+    interaction: Interaction,
+    report: Resource,
+    body: Mapping[str, Any],
+    version: str,
+) -> Resource:
+    """Sign a draft; with `status` and `reason` amend or withdraw what is signed."""
+    asked = amending.asked(body)
+    step = asked.status if asked else "sign"
     found = await reports.of_report(gate, report)
-    await _intent(gate, interaction, found, "sign")
-    changed = await reports.sign(gate, found)
-    await _done(gate, interaction, found, "sign")
+    if version_of(report) != version:
+        is_done = await _is_done(gate, found, asked) if _is_retry(report, version) else False
+        if not is_done:
+            raise StaleVersionError()
+        await _done(gate, interaction, found, step)
+        return report  # the first answer was lost
+    await _intent(gate, interaction, found, step)
+    if asked is None:
+        changed = await reports.sign(gate, found)
+    else:
+        changed = await amending.amend(gate, decision, found, asked)
+    await _done(gate, interaction, found, step)
     return changed
+
+
+async def _is_done(gate: Gate, found: Result, asked: amending.Amendment | None) -> bool:
+    if asked is None:
+        return _is_signed_by(found.report, gate.principal.fhir_user)
+    return await amending.was_done(gate, found, asked)
 
 
 def _parameters(body: Mapping[str, Any], allowed: set[str]) -> dict[str, str]:

@@ -93,6 +93,12 @@ def language(header: str | None) -> str:
 
 def operation_outcome(error: BaseException, accept_language: str | None = None) -> dict[str, Any]:
     """Return the OperationOutcome of an exception."""
+    beside = error.beside if isinstance(error, FacadeError) else ()
+    issues = [row for one in (error, *beside) for row in _issues(one, accept_language)]
+    return {"resourceType": "OperationOutcome", "issue": issues}
+
+
+def _issues(error: BaseException, accept_language: str | None) -> list[dict[str, Any]]:
     code = code_of(error)
     entry = CATALOGUE[code]
     sentence = entry.korean if language(accept_language) == "ko" else entry.english
@@ -102,10 +108,7 @@ def operation_outcome(error: BaseException, accept_language: str | None = None) 
     several: Iterable[tuple[str | None, str]] = [(expression, detail)]
     if ours and ours.issues:
         several = ours.issues
-    return {
-        "resourceType": "OperationOutcome",
-        "issue": [_issue(code, entry.issue, sentence, where, what) for where, what in several],
-    }
+    return [_issue(code, entry.issue, sentence, where, what) for where, what in several]
 
 
 def _issue(code: str, issue: str, sentence: str, expression: str | None, detail: str) -> dict[str, Any]:

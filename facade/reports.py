@@ -1,8 +1,8 @@
 """Review and signature of an AI result: the only ways by which a report leaves the state of a draft.
 
-`review` (doctor) approves or rejects what was shown; `sign` (radiologist) makes it final. Each changes
-everything that belongs together in one transaction with If-Match on every part, so that of two who act at the
-same time one is told that something has changed.
+`review` (doctor) approves or rejects what was shown; `sign` (radiologist) makes it final; what changes it
+after that is `amending`. Each changes everything that belongs together in one transaction with If-Match on
+every part, so that of two who act at the same time one is told that something has changed.
 Sources: the product's design, section 4; FHIR R4 diagnosticreport.html (status), task.html, provenance.html.
 """
 
@@ -26,6 +26,8 @@ from facade.errors import (
 )
 from facade.gate import Gate
 from facade.signature import version_of
+from smart_auth import compartment
+from smart_auth.released import is_released
 
 Resource = dict[str, Any]
 _REVIEWED = "reviewed-content"
@@ -99,7 +101,8 @@ async def review(gate: Gate, found: Result, *, approve: bool, reason: str | None
         changed["statusReason"] = {"text": reason}
     parts = [changed]
     if not approve:
-        parts += [_copy(part, status="cancelled") for part in found.parts]
+        # A result that was released with another report is not cancelled with this one.
+        parts += [_copy(part, status="cancelled") for part in found.parts if not is_released(part)]
     provenance = _provenance(gate, [_next(part) for part in parts], activity="reviewed")
     await _transaction(gate, parts, provenance)
     return await gate.hapi.read("Task", task["id"])
@@ -112,24 +115,50 @@ async def sign(gate: Gate, found: Result) -> Resource:
         raise WrongStateError("the report is not a draft")
     if _business_status(found.task) != "approved" or _reviewed_content(found.task) != found.content:
         raise NotReviewedError()
-    now = _now()
-    signer = {"reference": gate.principal.fhir_user}
-    final = _copy(report, status="final", issued=now, resultsInterpreter=[signer])
-    observations = [_copy(part, status="final", issued=now) for part in found.observations]
-    signed = [final, *observations]
-    rows = [signature.entry(part, _following(part)) for part in signed]
+    now = server_time()
+    final = _copy(report, status="final", issued=now, resultsInterpreter=[signer(gate)])
+    drafts = [part for part in found.observations if not is_released(part)]
+    changed = [final, *(_copy(part, status="final", issued=now) for part in drafts)]
+    kept = [part for part in found.observations if part not in drafts]
     uids = signature.segmentation_uids(found.task)
+    orders = await _orders(gate, report)
+    return await seal(gate, changed, kept=kept, beside=orders, uids=uids, activity="signed", recorded=now)
+
+
+async def seal(
+    gate: Gate,
+    changed: Sequence[Resource],
+    *,
+    uids: Sequence[str],
+    activity: str,
+    recorded: str,
+    kept: Sequence[Resource] = (),
+    beside: Sequence[Resource] = (),
+    reason: str | None = None,
+) -> Resource:
+    """Store next versions with a signed Provenance in one transaction; returns the first, read back.
+
+    Signed are `changed`, and `kept` as it is; what is stored `beside` them is not.
+    """
+    rows = [signature.entry(part, _following(part)) for part in changed]
+    rows += [signature.entry(part, version_of(part)) for part in kept]
     payload = signature.manifest(rows, uids)
     jws = gate.services.report_key.sign_detached(payload)
-    provenance = _provenance(gate, [_next(part) for part in signed], activity="signed", recorded=now)
-    provenance["signature"] = [_signature(signer, now, jws)]
-    await _transaction(gate, [*signed, *await _orders(gate, report)], provenance)
-    return await _checked(gate, signed, uids, payload)
+    targets = [*(_next(part) for part in changed), *(_versioned(part) for part in kept)]
+    provenance = _provenance(gate, targets, activity=activity, recorded=recorded)
+    provenance["signature"] = [_signature(signer(gate), recorded, jws)]
+    if reason:
+        provenance["reason"] = [{"text": reason}]
+    await _transaction(gate, [*changed, *beside], provenance)
+    return await _checked(gate, changed, kept, uids, payload)
 
 
-async def _checked(gate: Gate, signed: Sequence[Resource], uids: Sequence[str], payload: bytes) -> Resource:
+async def _checked(
+    gate: Gate, changed: Sequence[Resource], kept: Sequence[Resource], uids: Sequence[str], payload: bytes
+) -> Resource:
     """Read back what was stored and compare it with what was signed."""
-    stored = [await gate.hapi.vread(p["resourceType"], p["id"], _following(p)) for p in signed]
+    asked = [(part, _following(part)) for part in changed] + [(part, version_of(part)) for part in kept]
+    stored = [await gate.hapi.vread(part["resourceType"], part["id"], version) for part, version in asked]
     rows = [signature.entry(part, version_of(part)) for part in stored]
     if signature.manifest(rows, uids) != payload:
         raise SignatureError()
@@ -142,7 +171,10 @@ async def _observations(gate: Gate, report: Resource) -> list[Resource]:
         type_, _, rest = str(result.get("reference", "")).partition("/")
         if type_ != "Observation" or not rest:
             raise InvalidResourceError(expression="DiagnosticReport.result")
-        found.append(await gate.hapi.read("Observation", rest.partition("/")[0]))
+        observation = await gate.hapi.read("Observation", rest.partition("/")[0])
+        if compartment.patient_of(observation) != compartment.patient_of(report):
+            raise InvalidResourceError("about another patient", expression="DiagnosticReport.result")
+        found.append(observation)
     return found
 
 
@@ -183,22 +215,27 @@ def _provenance(
     return {
         "resourceType": "Provenance",
         "target": [{"reference": target} for target in targets],
-        "recorded": recorded or _now(),
+        "recorded": recorded or server_time(),
         "activity": _concept(names.ACTIVITY, activity),
         "agent": [
             {
-                "type": _concept(_AUTHOR_ROLE, "attester" if activity == "signed" else "verifier"),
+                "type": _concept(_AUTHOR_ROLE, "verifier" if activity == "reviewed" else "attester"),
                 "who": {"reference": gate.principal.fhir_user},
             }
         ],
     }
 
 
-def _signature(signer: Mapping[str, Any], when: str, jws: str) -> Resource:
+def signer(gate: Gate) -> Resource:
+    """Return who signs."""
+    return {"reference": gate.principal.fhir_user}
+
+
+def _signature(who: Mapping[str, Any], when: str, jws: str) -> Resource:
     return {
         "type": [_SIGNATURE_TYPE],
         "when": when,
-        "who": dict(signer),
+        "who": dict(who),
         "targetFormat": "application/fhir+json",
         "sigFormat": "application/jose",
         "data": base64.b64encode(jws.encode()).decode(),
@@ -264,6 +301,6 @@ def _business_status(task: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _now() -> str:
+def server_time() -> str:
     """Server time, UTC, milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -9,7 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from facade import names
-from facade.errors import InvalidResourceError, ServerElementError, WrongStateError
+from facade.errors import (
+    FacadeError,
+    InvalidResourceError,
+    ServerElementError,
+    WrongStateError,
+    raise_together,
+)
 from facade.hapi import HAPIClient
 from smart_auth import compartment
 from smart_auth.released import is_released, is_tombstone, observation_categories
@@ -50,24 +56,27 @@ def clean(resource: dict[str, Any], old: Mapping[str, Any] | None = None) -> Non
 def check(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> None:
     """Raise for what the resource itself shows to be against the rules; all violations at once."""
     type_ = str(new["resourceType"])
+    found: list[FacadeError] = []
     server = _server_elements(type_, new, old or {})
     if type_ == "DiagnosticReport":
         if old is not None and old.get("status") not in _DRAFT:
-            raise WrongStateError("a signed or cancelled report changes only by its operations")
+            found.append(WrongStateError("a signed or cancelled report changes only by its operations"))
         if new.get("status") not in _DRAFT:
             server.append(("DiagnosticReport.status", "only $sign and $review go beyond preliminary"))
     if type_ == "Task" and new.get("status") != (old or {"status": "requested"}).get("status"):
         server.append(("Task.status", "only the server moves a task"))
-    if type_ in ("Task", "DiagnosticReport", "Observation") and _keys(new) != _keys(old or {}):
+    if type_ in ("Task", "DiagnosticReport", "Observation") and keys(new) != keys(old or {}):
         server.append((f"{type_}.identifier", "the result key is the server's"))
-    if type_ == "Observation" and is_tombstone(new) and _is_imaging(new) and not is_released(old or {}):
-        # A withdrawn result of imaging is told to the patient; what was never released is not.
-        raise WrongStateError("only a released result of imaging can be withdrawn")
+    if type_ == "Observation":
+        if (state := _wrong_state(new, old or {})) is not None:
+            found.append(WrongStateError(state, expression="Observation.status"))
+        if keys(new) and new.get("status") not in ("registered", "preliminary"):
+            server.append(("Observation.status", "signing the report releases it"))
     if server:
-        raise ServerElementError(issues=tuple(server))
+        found.append(ServerElementError(issues=tuple(server)))
     wrong = [
-        ("contained", "this type cannot be contained")
-        for item in new.get("contained", [])
+        (f"{type_}.contained[{index}]", "this type cannot be contained")
+        for index, item in enumerate(new.get("contained", []))
         if item.get("resourceType") in _NEVER_CONTAINED
     ]
     wrong += _unclear_subject(type_, new)
@@ -82,7 +91,20 @@ def check(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> None:
     if type_ == "Task" and old is None and not str(_reference(new.get("focus"))).startswith("ImagingStudy/"):
         wrong.append(("Task.focus", "an AI task is about an ImagingStudy"))
     if wrong:
-        raise InvalidResourceError(issues=tuple(wrong))
+        found.append(InvalidResourceError(issues=tuple(wrong)))
+    raise_together(found)
+
+
+def _wrong_state(new: Mapping[str, Any], old: Mapping[str, Any]) -> str | None:
+    """Say why a plain write may not change an Observation: `$sign` releases and withdraws, nothing else."""
+    if is_tombstone(old) and _is_imaging(old):
+        return "a withdrawn result of imaging stays as it is"
+    if keys(old) and (is_released(old) or old.get("status") == "cancelled"):
+        return "a result that was signed or rejected changes only with its report"
+    if is_tombstone(new) and not is_released(old) and any(_is_imaging(one) for one in (new, old) if one):
+        # A withdrawn result of imaging is told to the patient; what was never released is not.
+        return "only a released result of imaging can be withdrawn"
+    return None
 
 
 def _is_imaging(observation: Mapping[str, Any]) -> bool:
@@ -105,7 +127,7 @@ async def check_observation(hapi: HAPIClient, new: Mapping[str, Any], old: Mappi
     """Raise unless the Observation may change: those of a report are released and changed with it alone."""
     asked = [("result", f"Observation/{old['id']}")]
     # A report that was made to forget its Observation is still found by the key of the AI result.
-    asked += [("identifier", f"{names.AI_RESULT}|{key.partition('#')[0]}") for key in _keys(old)]
+    asked += [("identifier", f"{names.AI_RESULT}|{key.partition('#')[0]}") for key in keys(old)]
     states: set[str] = set()
     for parameter in asked:
         page = await hapi.search("DiagnosticReport", [parameter], count=50)
@@ -142,7 +164,8 @@ def _server_elements(type_: str, new: Mapping[str, Any], old: Mapping[str, Any])
     ]
 
 
-def _keys(resource: Mapping[str, Any]) -> list[str]:
+def keys(resource: Mapping[str, Any]) -> list[str]:
+    """Return the keys of the AI result that a resource belongs to."""
     return sorted(
         str(identifier.get("value"))
         for identifier in resource.get("identifier", [])

@@ -28,7 +28,7 @@ from subscriptions.catalogue import NOTIFY
 from subscriptions.clients import Clients
 from subscriptions.errors import SubscriptionsError
 from subscriptions.queue import Enqueued
-from subscriptions.topics import RELEASED
+from subscriptions.topics import SIGNED
 
 OVERLAP_S = 3
 """Longer than the longest transaction: lateness was at most 0.32 s."""
@@ -84,7 +84,7 @@ class Reconciler:
             Watch("Patient"),
             Watch("Encounter"),
             Watch("ServiceRequest"),
-            Watch("DiagnosticReport", (("status", RELEASED),)),
+            Watch("DiagnosticReport", (("status", SIGNED),)),
         ]
 
     async def round(self) -> int:

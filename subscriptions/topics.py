@@ -47,8 +47,8 @@ def _sync(type_: str, id_: str, version: str) -> tuple[Call, ...]:
 
 
 _AI = f"{TASK_SYSTEM}|{TASK_AI}"
-RELEASED = "final,amended,corrected,appended"
-"""Report statuses that a clinician has signed; OpenEMR shows any result as final, so it gets no other."""
+SIGNED = "final,amended,corrected,appended,entered-in-error"
+"""Statuses that a signature gives, a withdrawal too: OpenEMR shows any result as final and gets no other."""
 
 TOPICS: dict[str, Topic] = {
     topic.name: topic
@@ -58,7 +58,7 @@ TOPICS: dict[str, Topic] = {
         Topic("task-requested", "Task", f"Task?code={_AI}&status=requested", _infer),
         Topic("task", "Task", f"Task?code={_AI}", _notify),
         Topic("report", "DiagnosticReport", "DiagnosticReport?", _notify),
-        Topic("report-released", "DiagnosticReport", f"DiagnosticReport?status={RELEASED}", _sync),
+        Topic("report-released", "DiagnosticReport", f"DiagnosticReport?status={SIGNED}", _sync),
         Topic("order", "ServiceRequest", "ServiceRequest?", _sync),
         Topic("patient", "Patient", "Patient?", _sync),
         Topic("practitioner", "Practitioner", "Practitioner?", _sync),

@@ -263,10 +263,11 @@ WORDS: Final[Mapping[tuple[str, str], Words]] = {
         english="Approve or reject an AI result.",
     ),
     ("POST", "/fhir/DiagnosticReport/{id}/$sign"): Words(
-        "판독문에 서명합니다. 최근 5분 안에 로그인해야 합니다.",
+        "판독문에 서명하거나, 서명된 판독문을 사유와 함께 정정·철회합니다. 최근 5분 안에 로그인해야 합니다.",
         body=FHIR_JSON,
+        fields=("status", "reason", "report", "observation"),
         answer=FHIR_JSON,
-        english="Sign a report; the login is not older than five minutes.",
+        english="Sign a report, or amend or withdraw a signed one with a reason; login within five minutes.",
     ),
     ("GET", "/ws/notifications"): Words("알림 연결을 엽니다.", ("ticket",)),
     ("GET", "/health/live"): Words("프로세스가 동작하는지 알려 줍니다.", answer=JSON),

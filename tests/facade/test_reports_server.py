@@ -2,128 +2,16 @@
 
 import base64
 import json
-from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from facade import names, signature
+from facade import signature
 from facade.hapi import HAPIClient
 from smart_auth.keys import ReportKey
-from tests.facade.world import World, code_of, observation, order
+from tests.facade.signing import draft, review, sign, signed
+from tests.facade.world import World, code_of, observation
 
 pytestmark = pytest.mark.server
-
-
-def concept(system: str, code: str) -> dict[str, Any]:
-    return {"coding": [{"system": system, "code": code}]}
-
-
-async def draft(world: World, workers: HAPIClient, people: dict[str, str]) -> dict[str, str]:
-    """What the pipeline leaves for review: order, study, two Observations, report, Task."""
-    made = await world.ask("doctor", "POST", "ServiceRequest", json=order(people["own"], people["doctor"]))
-    ordered = f"ServiceRequest/{made.json()['id']}"
-    subject = {"reference": people["own"]}
-    study = await workers.create(
-        {
-            "resourceType": "ImagingStudy",
-            "status": "available",
-            "subject": subject,
-            "identifier": [{"system": names.DICOM_UID, "value": f"urn:oid:2.25.{uuid4().int}"}],
-            "basedOn": [{"reference": ordered}],
-        }
-    )
-    key = uuid4().hex
-    results = [
-        await workers.create(
-            observation(
-                people["own"],
-                "imaging",
-                "preliminary",
-                identifier=[{"system": names.AI_RESULT, "value": f"{key}#{name}"}],
-                valueQuantity={"value": volume, "unit": "mL"},
-            )
-        )
-        for name, volume in (("core", 12.5), ("oedema", 3.0))
-    ]
-    report = await workers.create(
-        {
-            "resourceType": "DiagnosticReport",
-            "identifier": [{"system": names.AI_RESULT, "value": key}],
-            "status": "preliminary",
-            "code": {"text": "MR brain"},
-            "subject": subject,
-            "basedOn": [{"reference": ordered}],
-            "imagingStudy": [{"reference": f"ImagingStudy/{study['id']}"}],
-            "result": [{"reference": f"Observation/{result['id']}"} for result in results],
-        }
-    )
-    task = await workers.create(
-        {
-            "resourceType": "Task",
-            "identifier": [{"system": names.AI_RESULT, "value": key}],
-            "status": "completed",
-            "intent": "order",
-            "code": concept(names.TASK, "ai-inference"),
-            "businessStatus": concept(names.REVIEW, "awaiting-review"),
-            "focus": {"reference": f"ImagingStudy/{study['id']}"},
-            "for": subject,
-            "output": [
-                {
-                    "type": concept(names.TASK_OUTPUT, "report"),
-                    "valueReference": {"reference": f"DiagnosticReport/{report['id']}"},
-                },
-                {
-                    "type": concept(names.TASK_OUTPUT, "segmentation"),
-                    "valueIdentifier": {"system": names.DICOM_UID, "value": "urn:oid:2.25.42"},
-                },
-            ],
-        }
-    )
-    return {
-        "order": ordered,
-        "report": f"DiagnosticReport/{report['id']}",
-        "task": f"Task/{task['id']}",
-        "observation": f"Observation/{results[0]['id']}",
-    }
-
-
-async def review(
-    world: World, case: dict[str, str], decision: str = "approve", who: str = "doctor", **changed: str
-) -> Any:
-    """$review with what the doctor reads first."""
-    task = await world.ask("doctor", "GET", case["task"])
-    report = await world.ask("doctor", "GET", case["report"])
-    shown = f"{case['report']}/_history/{report.json()['meta']['versionId']}"
-    given = {
-        "decision": decision,
-        "reason": "seen",
-        "shown": shown,
-        "version": task.headers["etag"],
-    } | changed
-    parameters = {
-        "resourceType": "Parameters",
-        "parameter": [
-            {"name": "decision", "valueCode": given["decision"]},
-            {"name": "reason", "valueString": given["reason"]},
-            {"name": "report", "valueReference": {"reference": given["shown"]}},
-        ],
-    }
-    return await world.ask(
-        who, "POST", f"{case['task']}/$review", json=parameters, headers={"If-Match": given["version"]}
-    )
-
-
-async def sign(world: World, case: dict[str, str], who: str = "rib", version: str | None = None) -> Any:
-    """$sign with the version that the radiologist reads first."""
-    report = await world.ask("rib", "GET", case["report"])
-    return await world.ask(
-        who,
-        "POST",
-        f"{case['report']}/$sign",
-        json={"resourceType": "Parameters"},
-        headers={"If-Match": version or report.headers["etag"]},
-    )
 
 
 async def test_approved_and_signed_everything_is_final_and_the_signature_holds(
@@ -215,3 +103,26 @@ async def test_a_retry_after_a_lost_answer_finds_the_work_done(
     once_more = await sign(world, case, version='W/"1"')
     assert signed.status_code == once_more.status_code == 200
     assert once_more.json()["meta"]["versionId"] == signed.json()["meta"]["versionId"]
+
+
+async def test_a_rejection_leaves_what_another_report_has_released(
+    world: World, workers: HAPIClient, people: dict[str, str]
+) -> None:
+    released, other = await signed(world, workers, people), await draft(world, workers, people)
+    report = (await world.ask("rib", "GET", other["report"])).json()
+    report["result"].append({"reference": released["observation"]})
+    assert (await world.ask("rib", "PUT", other["report"], json=report)).status_code == 200
+    assert (await review(world, other, "reject", reason="artefact")).status_code == 200
+    assert (await world.ask("rib", "GET", other["observation"])).json()["status"] == "cancelled"
+    assert (await world.ask("patient", "GET", released["observation"])).json()["status"] == "final"
+
+
+async def test_a_result_about_another_patient_is_neither_reviewed_nor_signed(
+    world: World, workers: HAPIClient, people: dict[str, str]
+) -> None:
+    case = await draft(world, workers, people)
+    foreign = await workers.create(observation(people["foreign"], "imaging", "preliminary"))
+    report = await workers.read("DiagnosticReport", case["report"].split("/")[1])
+    report["result"].append({"reference": f"Observation/{foreign['id']}"})
+    await workers.update(report)
+    assert code_of(await review(world, case)) == "ERR_103"

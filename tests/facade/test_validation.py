@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from deploy.setup.clients import CLIENTS
-from facade import rules
-from facade.errors import InvalidResourceError, WrongStateError
+from facade import names, rules
+from facade.errors import InvalidResourceError, ServerElementError, WrongStateError
 from facade.validation import validate
 from tests.facade.world import observation
 
@@ -18,6 +18,7 @@ ENCOUNTER = {
 }
 REPORT = {"resourceType": "DiagnosticReport", "code": {"text": "MR brain"}}
 TASK = {"resourceType": "Task", "intent": "order"}
+DEVICE = {"resourceType": "Device"}
 CASES = {
     "observation-status": observation("Patient/1"),
     "diagnostic-report-status": REPORT,
@@ -49,3 +50,50 @@ def test_what_of_imaging_was_never_released_cannot_be_withdrawn() -> None:
             rules.check(withdrawn, old)
     rules.check(withdrawn, observation("Patient/1", "imaging", "final"))
     rules.check(observation("Patient/1", "laboratory", "entered-in-error"), None)
+
+
+def test_a_result_of_the_ai_is_released_changed_and_withdrawn_by_signing_alone() -> None:
+    key = [{"system": names.AI_RESULT, "value": "k#core"}]
+    drafted, final, cancelled, withdrawn = (
+        observation("Patient/1", "imaging", status, identifier=key)
+        for status in ("preliminary", "final", "cancelled", "entered-in-error")
+    )
+    rules.check(drafted | {"note": [{"text": "seen"}]}, drafted)
+    for old in (final, cancelled, withdrawn):
+        for new in (old | {"note": [{"text": "edited"}]}, drafted, withdrawn):
+            with pytest.raises(WrongStateError):
+                rules.check(new, old)
+    with pytest.raises(ServerElementError):
+        rules.check(final, drafted)
+
+
+@pytest.mark.parametrize(
+    ("resource", "places"),
+    [
+        (
+            {"resourceType": "Observation", "code": 5, "valueQuantity": {"value": "x"}, "foo": 1},
+            {"Observation.status", "Observation.code", "Observation.value.value", "Observation.foo"},
+        ),
+        (
+            observation("Patient/1", status="done") | {"valueString": "a", "valueBoolean": True, "note": "x"},
+            {"Observation.status", "Observation.value", "Observation.note"},
+        ),
+        (
+            TASK | {"input": [{"type": {"text": "x"}}, {"valueString": "x"}], "code": "x"},
+            {"Task.status", "Task.code", "Task.input[0].value", "Task.input[1].type"},
+        ),
+        (
+            {"resourceType": "Patient", "gender": "x", "contained": [DEVICE | {"status": "x"}]},
+            {"Patient.gender", "Patient.contained[0].status"},
+        ),
+        ({"resourceType": "Patient", "name": [{"given": "x"}], "birthDate": "yesterday"},
+         {"Patient.name[0].given", "Patient.birthDate"}),
+        ({"resourceType": "Patient", "contained": [{"resourceType": "Nothing"}]}, {"Patient.contained[0]"}),
+        ({"resourceType": "Patient", "contained": [{"resourceType": 5}]}, {"Patient.contained[0]"}),
+        ({"resourceType": "Patient", "maritalStatus": {"resourceType": "Group"}}, {"Patient.maritalStatus"}),
+    ],
+)  # fmt: skip
+def test_every_violation_is_told_at_once_with_its_place(resource: dict[str, Any], places: set[str]) -> None:
+    with pytest.raises(InvalidResourceError) as caught:
+        validate(resource)
+    assert {place for place, _ in caught.value.issues} == places

@@ -308,3 +308,27 @@ async def test_a_search_that_is_too_long_for_an_address_finds_the_same(
     ids_asked = [people["own"].split("/")[1], *(str(uuid4()) for _ in range(150))]
     page = await world.services.hapi.search("Patient", [("_id", ",".join(ids_asked))], count=200)
     assert [entry["resource"]["id"] for entry in page["entry"]] == ids_asked[:1]
+
+
+async def test_structure_rules_and_references_are_all_told_at_once(
+    world: World, people: dict[str, str]
+) -> None:
+    wrong = order(
+        people["own"], people["doctor"], priority="soon", authoredOn=5, contained=[patient() | {"id": "p"}]
+    )
+    wrong |= {"reasonReference": [{"reference": "Condition/nowhere"}], "subject": {"display": "her"}}
+    del wrong["requester"], wrong["intent"]
+    refused = await world.ask("doctor", "POST", "ServiceRequest", json=wrong)
+    assert refused.status_code == 422
+    found = {
+        (issue["expression"][0], issue["details"]["coding"][0]["code"]) for issue in refused.json()["issue"]
+    }
+    assert found == {
+        ("ServiceRequest.priority", "ERR_103"),
+        ("ServiceRequest.authoredOn", "ERR_103"),
+        ("ServiceRequest.intent", "ERR_103"),
+        ("ServiceRequest.requester", "ERR_103"),
+        ("ServiceRequest.subject", "ERR_103"),
+        ("ServiceRequest.contained[0]", "ERR_103"),
+        ("ServiceRequest.reasonReference[0]", "ERR_108"),
+    }

@@ -3,12 +3,17 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
+import pymysql
 import pytest
+from sqlalchemy.engine import make_url
 
 from demo.__main__ import STEPS
+from demo.app import Session
 from demo.run import Run, Step, StepFailedError
-from tests.servers.stack import Stack
+from tests.servers.stack import Stack, wait_for
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
 
@@ -39,6 +44,47 @@ def test_each_step_of_the_main_job_holds(run: Run, step: Step) -> None:
     assert step.do(run)
     run.save()
     run.live["held"].append(step.title)
+
+
+def test_a_report_that_is_amended_and_then_withdrawn_follows_into_openemr(run: Run, stack: Stack) -> None:
+    radiologist = run.sign_in_again("rib")
+    reference = run.facts["report"]
+    report = radiologist.read(reference)
+    value = radiologist.read(report["result"][0]["reference"])
+    value["valueQuantity"]["value"] = 123.5
+    parameters = [{"name": "report", "resource": report | {"conclusion": "Measured again."}}]
+    parameters += [{"name": "observation", "resource": value}]
+    _sign(radiologist, reference, "amended", parameters)
+    wait_for(lambda: _rows(stack, value["id"]) == ("correct", "123.5", "correct"), "the amendment in OpenEMR")
+    _sign(radiologist, reference, "entered-in-error", [])
+    wait_for(lambda: _rows(stack, value["id"]) == ("error", "123.5", "error"), "the withdrawal in OpenEMR")
+    mine = run.as_("patient").read(reference)
+    assert (mine["status"], mine["code"]) == ("entered-in-error", {"text": "withdrawn"})
+    assert "conclusion" not in mine
+
+
+def _sign(radiologist: Session, reference: str, status: str, parameters: list[dict[str, Any]]) -> None:
+    version = radiologist.read(reference)["meta"]["versionId"]
+    given = [{"name": "status", "valueCode": status}, {"name": "reason", "valueString": "second reading"}]
+    answer = radiologist.fhir(
+        "POST",
+        f"{reference}/$sign",
+        json={"resourceType": "Parameters", "parameter": [*given, *parameters]},
+        headers={"If-Match": f'W/"{version}"'},
+    )
+    assert answer.status_code == 200, answer.text
+
+
+def _rows(stack: Stack, observation_id: str) -> tuple[str, ...] | None:
+    """Status of the report, value and status of the result, as OpenEMR has them."""
+    login: dict[str, Any] = make_url(stack.openemr_url).translate_connect_args(username="user")
+    with pymysql.connect(**login) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT p.report_status, r.result, r.result_status FROM procedure_result r"
+            " JOIN procedure_report p USING (procedure_report_id) WHERE r.uuid = %s",
+            (UUID(observation_id).bytes,),
+        )
+        return cursor.fetchone()
 
 
 def test_no_log_has_a_name_a_birth_date_a_password_or_a_token(run: Run) -> None:
