@@ -107,6 +107,7 @@ def _smart_auth(settings: Settings) -> Variables:
         "SMART_AUTH_KEYS_DIR": f"{settings.var}/keys",
         "SMART_AUTH_REDIS_URL": redis_url(settings),
         "SMART_AUTH_TOTP_REQUIRED": str(settings.totp_required).lower(),
+        "SMART_AUTH_TIME_ZONE": settings.time_zone,
         "SMART_AUTH_ORGANIZATION_NAME": settings.organization_name,
         "SMART_AUTH_ORGANIZATION_URL": settings.organization_url,
     }

@@ -82,7 +82,7 @@ class Settings:
         "NeuroNova"
     )
     organization_url: Annotated[str, "web address of the hospital; empty: this installation's"] = ""
-    time_zone: Annotated[str, "the hospital's UTC offset, for OpenEMR's local times"] = "+09:00"
+    time_zone: Annotated[str, "the hospital's UTC offset, for OpenEMR's local times and for pages"] = "+09:00"
 
     @property
     def base_url(self) -> str:

@@ -7,24 +7,18 @@ from collections.abc import Mapping
 from facade import log
 from facade.audit.event import Who, audit_event
 from facade.audit.spool import Spool
-from smart_auth.events import OnEvent, Outcome
+from smart_auth.events import Agent, OnEvent, Outcome
 
 
 def recorder(spool: Spool) -> OnEvent:
     """Return the function that smart_auth calls in a worker thread before it answers."""
 
-    def record(
-        kind: str,
-        user: str | None,
-        client: str | None,
-        outcome: Outcome,
-        address: str | None,
-        detail: Mapping[str, str],
-    ) -> None:
+    def record(kind: str, agent: Agent, outcome: Outcome, detail: Mapping[str, str]) -> None:
+        reference = f"urn:neuronova:user:{agent.user}" if agent.user else None
         event = audit_event(
             interaction=kind,
             action="E",
-            who=Who(f"urn:neuronova:user:{user}" if user else None, "", client, None, address),
+            who=Who(reference, agent.role or "", agent.client, agent.jti, agent.address),
             outcome="0" if outcome == "success" else "8",
             request_id=log.request_id.get() or "",
             detail=detail,

@@ -51,7 +51,7 @@ async def logged_in(auth: SMARTAuth, request: Request, user: User) -> Started:
     """A session after the last step of a login, with its record."""
     started = await start_session(auth, request, user)
     address = web.address(auth, request)
-    await auth.record("login", "success", user=user.id, client=None, address=address)
+    await auth.record("login", "success", started.session, address=address)
     return started
 
 

@@ -10,6 +10,7 @@ import hmac
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
@@ -39,9 +40,18 @@ InThread = Callable[..., Awaitable[Any]]
 class ReuseError(OAuthError):
     """A code or refresh token came a second time; what the first one got has ended."""
 
-    def __init__(self, user_id: str | None) -> None:
+    def __init__(self, user: User | None) -> None:
         super().__init__("invalid_grant", "this grant is not valid, or no longer")
-        self.user_id = user_id
+        self.user = user
+
+
+@dataclass(frozen=True)
+class Granted:
+    """A token response, and for the trail whom it is for and the access token's `jti`."""
+
+    answer: dict[str, Any]
+    subject: Subject
+    jti: str
 
 
 class Grants:
@@ -92,14 +102,14 @@ class Grants:
             lifetime_s=self._settings.code_s,
         )
 
-    async def by_code(self, client: Client, form: Mapping[str, str]) -> tuple[dict[str, Any], str]:
-        """Token response and user id for a code (RFC 6749 4.1.3)."""
+    async def by_code(self, client: Client, form: Mapping[str, str]) -> Granted:
+        """Tokens for a code (RFC 6749 4.1.3)."""
         code = form.get("code", "")
         kept = await self._store.take("code", code)
         if kept is None:
             await self._store.use_once("reused", code, lifetime_s=2 * self._settings.code_s)
-            user_id = await self._in_thread(self._end_by_code, code)
-            raise ReuseError(user_id) if user_id else _invalid_grant()
+            owner = await self._in_thread(self._end_by_code, code)
+            raise ReuseError(owner) if owner is not None else _invalid_grant()
         verifier = form.get("code_verifier", "")
         if (
             kept["client_id"] != client.id
@@ -114,9 +124,9 @@ class Grants:
         if await self._store.has("reused", code):
             # The second use came while the first was under way.
             await self._in_thread(self._end_by_code, code)
-            raise ReuseError(user.id)
+            raise ReuseError(user)
         subject = self._subject(client, user, grant, str(granted))
-        response = self._response(subject, grant, granted, refresh, kept["requested"])
+        response, jti = self._response(subject, grant, granted, refresh, kept["requested"])
         if "openid" in granted.words:
             response["id_token"] = self._issuer.id_token(
                 subject,
@@ -124,15 +134,15 @@ class Grants:
                 lifetime_s=self._settings.id_token_s,
                 words=granted.words,
             )
-        return response, user.id
+        return Granted(response, subject, jti)
 
-    async def by_refresh_token(self, client: Client, form: Mapping[str, str]) -> tuple[dict[str, Any], str]:
-        """Token response and user id for a refresh token, which is replaced (RFC 6749 6)."""
+    async def by_refresh_token(self, client: Client, form: Mapping[str, str]) -> Granted:
+        """Tokens for a refresh token, which is replaced (RFC 6749 6)."""
         user, grant, kept, refresh = await self._in_thread(
             self._rotate, client, form.get("refresh_token", ""), form.get("scope")
         )
         if refresh is None:
-            raise ReuseError(user.id)
+            raise ReuseError(user)
         if "offline_access" not in kept.words and not await self._sessions.is_alive(grant.session_id):
             raise _invalid_grant()
         wanted = kept & scopes.parse(form["scope"]) if form.get("scope") else kept
@@ -140,10 +150,11 @@ class Grants:
         granted = within_role(wanted & scopes.parse(client.scope), cast(Role, user.role))
         subject = self._subject(client, user, grant, str(granted))
         asked = form.get("scope") or str(granted)
-        return self._response(subject, grant, granted, refresh, asked), user.id
+        response, jti = self._response(subject, grant, granted, refresh, asked)
+        return Granted(response, subject, jti)
 
-    async def by_client_credentials(self, client: Client, form: Mapping[str, str]) -> dict[str, Any]:
-        """Token response for a back end (SMART Backend Services)."""
+    async def by_client_credentials(self, client: Client, form: Mapping[str, str]) -> Granted:
+        """A token for a back end (SMART Backend Services)."""
         if client.kind != "backend" or client.role is None:
             raise OAuthError("unauthorized_client", "this client is not a back end")
         requested = form.get("scope", "")
@@ -158,24 +169,28 @@ class Grants:
         )
         ended = await self._in_thread(back_end_ended, self._database, client.id)
         await self._in_thread(self._verifier.learn)
-        token, _ = self._issuer.access_token(subject, self._settings.backend_token_s, after=ended)
-        return {
+        token, jti = self._issuer.access_token(subject, self._settings.backend_token_s, after=ended)
+        response = {
             "access_token": token,
             "token_type": "Bearer",
             "expires_in": self._settings.backend_token_s,
             "scope": scopes.echo(requested, granted),
         }
+        return Granted(response, subject, jti)
 
-    async def revoke(self, client: Client, token: str) -> None:
-        """End a refresh token's family or one access token of this client (RFC 7009)."""
-        if await self._in_thread(self._end_by_refresh_token, client.id, token):
-            return
+    async def revoke(self, client: Client, token: str) -> User | Principal | None:
+        """End a refresh token's family or one access token of this client (RFC 7009); whose it was."""
+        owner: User | None = await self._in_thread(self._end_by_refresh_token, client.id, token)
+        if owner is not None:
+            return owner
         try:
             principal = self._verifier.verify(token)
         except InvalidTokenError:
-            return
-        if principal.client_id == client.id:
-            await self._in_thread(self._end_token, principal.jti, principal.expires)
+            return None
+        if principal.client_id != client.id:
+            return None
+        await self._in_thread(self._end_token, principal.jti, principal.expires)
+        return principal
 
     async def end_session(self, session: Session) -> None:
         """Log out: the session, its grants and their tokens."""
@@ -278,8 +293,8 @@ class Grants:
         granted: ScopeSet,
         refresh: str | None,
         requested: str,
-    ) -> dict[str, Any]:
-        token, _ = self._issuer.access_token(subject, self._settings.access_token_s)
+    ) -> tuple[dict[str, Any], str]:
+        token, jti = self._issuer.access_token(subject, self._settings.access_token_s)
         response: dict[str, Any] = {
             "access_token": token,
             "token_type": "Bearer",
@@ -290,20 +305,20 @@ class Grants:
             response["refresh_token"] = refresh
         context = {"patient": grant.patient, "encounter": grant.encounter}
         response |= {name: value for name, value in context.items() if value is not None}
-        return response | (json.loads(grant.launch) if grant.launch else {})
+        return response | (json.loads(grant.launch) if grant.launch else {}), jti
 
-    def _end_by_code(self, code: str) -> str | None:
+    def _end_by_code(self, code: str) -> User | None:
         with self._database.write() as session:
             ended = self._end(session, GrantFamily.code_hash == digest(code))
-            return ended[0].user_id if ended else None
+            return session.get(User, ended[0].user_id) if ended else None
 
-    def _end_by_refresh_token(self, client_id: str, token: str) -> bool:
+    def _end_by_refresh_token(self, client_id: str, token: str) -> User | None:
         with self._database.write() as session:
             row = session.get(RefreshToken, digest(token))
             if row is None:
-                return False
-            self._end(session, GrantFamily.id == row.grant_id, GrantFamily.client_id == client_id)
-            return True
+                return None
+            ended = self._end(session, GrantFamily.id == row.grant_id, GrantFamily.client_id == client_id)
+            return session.get(User, ended[0].user_id) if ended else None
 
     def _end_by_id(self, grant_id: str) -> None:
         with self._database.write() as session:

@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from smart_auth import scopes, web
 from smart_auth.authenticate import bearer
 from smart_auth.errors import InvalidTokenError, OAuthError
+from smart_auth.events import Agent
 from smart_auth.models import GrantFamily
 from smart_auth.service import SMARTAuth
 
@@ -35,9 +36,7 @@ async def introspect(auth: SMARTAuth, request: Request) -> Response:
     await auth.record(
         "introspect",
         "success" if body["active"] else "failure",
-        user=body.get("uid"),
-        client=client_id,
-        address=web.address(auth, request),
+        Agent(body.get("uid"), body.get("role"), client_id, body.get("jti"), web.address(auth, request)),
     )
     body.pop("uid", None)
     return JSONResponse(body, headers=web.NO_STORE)

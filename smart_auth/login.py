@@ -55,13 +55,12 @@ async def check_password(
     with auth.hashing.place() as in_place:
         wait = await auth.in_thread(auth.throttle.attempt, name, address, known)
         if wait:
-            await auth.record("login", "failure", user=None, client=None, address=address, reason="wait")
+            await auth.record("login", "failure", address=address, reason="wait")
             return None, wait
         user: User | None = await auth.in_thread(users.find, auth.database, name)
         right = await in_place(verify_password, password, user.password_hash if user is not None else None)
     if user is None or not right or user.status != "active":
-        failed = user.id if user is not None else None
-        await auth.record("login", "failure", user=failed, client=None, address=address)
+        await auth.record("login", "failure", user, address=address)
         return None, 0
     await auth.in_thread(auth.throttle.succeeded, name, address, known)
     return user, 0
@@ -108,7 +107,7 @@ async def check_code(
     if used is not None:
         await auth.in_thread(auth.throttle.succeeded, name, address)
     if used == "recovery-code":
-        await auth.record("recovery-code", "success", user=user.id, client=None, address=address)
+        await auth.record("recovery-code", "success", user, address=address)
     return used, 0
 
 

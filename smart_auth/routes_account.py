@@ -6,7 +6,6 @@ weaker or locks others out needs the password again. Source: OWASP Session Manag
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, cast
 
 from starlette.requests import Request
@@ -85,8 +84,8 @@ async def account_page(auth: SMARTAuth, request: Request) -> Response:
                 "this": one.session.sid == session.sid,
                 "browser": one.session.browser,
                 "address": one.session.address or "-",
-                "since": _time(one.session.auth_time),
-                "used": _time(one.used),
+                "since": pages.moment(one.session.auth_time, auth.settings.time_zone),
+                "used": pages.moment(one.used, auth.settings.time_zone),
             }
             for one in listed
         ],
@@ -212,7 +211,7 @@ async def _confirmed(
     right, wait = await login.confirm_password(auth, user, form.get("password_old", ""), address=address)
     if right:
         return None
-    await auth.record("password-confirmation", "failure", user=user.id, client=None, address=address)
+    await auth.record("password-confirmation", "failure", user, address=address)
     return _refusal(request, "password_wrong", wait)
 
 
@@ -272,7 +271,7 @@ async def _user(auth: SMARTAuth, session: Session) -> User:
 
 async def _record(auth: SMARTAuth, request: Request, kind: str, session: Session, **detail: str) -> None:
     address = web.address(auth, request)
-    await auth.record(kind, "success", user=session.user_id, client=None, address=address, **detail)
+    await auth.record(kind, "success", session, address=address, **detail)
 
 
 def _permissions(principal: Principal) -> dict[str, dict[str, Any]]:
@@ -290,8 +289,3 @@ def _login_first(request: Request) -> Response:
 
 def _done(notice: str) -> Response:
     return RedirectResponse(f"{PAGE}?done={notice}", 303, headers=web.NO_STORE)
-
-
-def _time(seconds: int) -> str:
-    """UTC, as the page's `time` elements hold it."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")

@@ -167,14 +167,14 @@ async def administrator(auth: SMARTAuth, request: Request, letter: str) -> Princ
 async def record(auth: SMARTAuth, request: Request, admin: Principal, kind: str, **detail: str) -> None:
     """Tell the trail what an administrator did."""
     address = web.address(auth, request)
-    await auth.record(kind, "success", user=admin.user_id, client=admin.client_id, address=address, **detail)
+    await auth.record(kind, "success", admin, address=address, **detail)
 
 
 def _recorder(
     auth: SMARTAuth, request: Request, admin: Principal, *kinds: str, **detail: str
 ) -> users.Record:
     address = web.address(auth, request)
-    return auth.recorder(*kinds, user=admin.user_id, client=admin.client_id, address=address, **detail)
+    return auth.recorder(*kinds, who=admin, address=address, **detail)
 
 
 async def _named(auth: SMARTAuth, request: Request) -> User:

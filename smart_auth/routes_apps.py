@@ -38,7 +38,7 @@ async def end_app(auth: SMARTAuth, request: Request) -> Response:
     )
     if ended:
         address = web.address(auth, request)
-        await auth.record("access-ended", "success", user=session.user_id, client=client_id, address=address)
+        await auth.record("access-ended", "success", session, client=client_id, address=address)
     return await _page(auth, request, session, ended=ended)
 
 
@@ -48,13 +48,13 @@ async def _page(auth: SMARTAuth, request: Request, session: Session, *, ended: b
     return pages.render(
         request,
         "apps.html",
-        apps=[_shown(access, lang) for access in found],
+        apps=[_shown(access, lang, auth.settings.time_zone) for access in found],
         ended=ended,
         csrf=session.csrf,
     )
 
 
-def _shown(access: Access, lang: str) -> dict[str, Any]:
+def _shown(access: Access, lang: str, zone: str) -> dict[str, Any]:
     may = [wording.sentence(grant, lang) for grant in sorted(access.scope.grants)]
     if access.scope.words & {"openid", "fhirUser", "profile"}:
         may.append(TEXTS[lang]["apps_identity"])
@@ -62,11 +62,7 @@ def _shown(access: Access, lang: str) -> dict[str, Any]:
         "id": access.client_id,
         "name": access.name,
         "trusted": access.trusted,
-        "since": _moment(access.since),
-        "used": _moment(access.used) if access.used is not None else None,
+        "since": pages.moment(access.since, zone),
+        "used": pages.moment(access.used, zone) if access.used is not None else None,
         "may": may,
     }
-
-
-def _moment(seconds: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))

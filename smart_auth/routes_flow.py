@@ -159,7 +159,7 @@ async def consent_(auth: SMARTAuth, request: Request) -> Response:
     await auth.record(
         "consent",
         "success",
-        user=session.user_id,
+        session,
         client=kept.client.id,
         address=web.address(auth, request),
     )
@@ -170,7 +170,7 @@ async def consent_(auth: SMARTAuth, request: Request) -> Response:
 async def redirect_error(auth: SMARTAuth, request: Request, error: RedirectError) -> Response:
     """Tell the app by redirect, and the trail."""
     address = web.address(auth, request)
-    await auth.record("authorize", "failure", user=None, client=error.client_id, address=address)
+    await auth.record("authorize", "failure", client=error.client_id, address=address)
     answer: dict[str, Any] = {"error": error.error, "error_description": error.description}
     if error.state is not None:
         answer["state"] = error.state
@@ -230,11 +230,9 @@ async def _take_launch(auth: SMARTAuth, request: Request, kept: _Kept) -> _Kept:
         again = await _load(auth, request, kept.id)
         if again.progress.launched:
             return again  # the same browser came twice at the same moment
-        await auth.record(
-            "launch", "failure", user=kept.session.user_id, client=kept.client.id, address=address
-        )
+        await auth.record("launch", "failure", kept.session, client=kept.client.id, address=address)
         raise _refuse(kept, "invalid_request", "the launch is not valid, or no longer") from error
-    await auth.record("launch", "success", user=kept.session.user_id, client=kept.client.id, address=address)
+    await auth.record("launch", "success", kept.session, client=kept.client.id, address=address)
     await _save(auth, kept, progress)
     return await _load(auth, request, kept.id)
 
@@ -253,9 +251,8 @@ async def _finish(auth: SMARTAuth, request: Request, kept: _Kept) -> Response:
 async def _denied(auth: SMARTAuth, request: Request, kept: _Kept) -> Response:
     if await auth.store.take("request", kept.id) is None:
         raise PageError("this request is over")
-    user = kept.session.user_id if kept.session is not None else None
     await auth.record(
-        "consent", "failure", user=user, client=kept.client.id, address=web.address(auth, request)
+        "consent", "failure", kept.session, client=kept.client.id, address=web.address(auth, request)
     )
     return await redirect_error(auth, request, _refuse(kept, "access_denied", "the person said no"))
 

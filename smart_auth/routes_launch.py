@@ -102,7 +102,7 @@ async def _make(
         context["fhirContext"] = await launch.checked_context(given["fhirContext"], patient, looker.read)
     made = Launch(session.user_id, session.sid, client.id, patient, encounter, context)
     launch_id = await launch.create(auth.store, made, lifetime_s=auth.settings.launch_s)
-    await auth.record("launch-made", "success", user=session.user_id, client=client.id, address=address)
+    await auth.record("launch-made", "success", session, client=client.id, address=address)
     return client, launch_id
 
 

@@ -93,13 +93,13 @@ async def logout(auth: SMARTAuth, request: Request) -> Response:
     if authorization and session is None:
         principal = auth.verifier.verify(bearer(authorization))
         await auth.grants.end_grant(principal)
-        await _record(auth, request, "logout", principal.user_id, principal.client_id)
+        await auth.record("logout", "success", principal, address=web.address(auth, request))
         return Response(status_code=204, headers=web.NO_STORE)
     if session is not None:
         if not browser.is_genuine(auth, request, session, form.get("csrf")):
             raise CrossSiteError
         await auth.grants.end_session(session)
-        await _record(auth, request, "logout", session.user_id, None)
+        await auth.record("logout", "success", session, address=web.address(auth, request))
     response: Response = Response(status_code=204)
     if is_form:
         response = RedirectResponse(target, 303) if target else pages.message(request, "logged_out")
@@ -176,14 +176,14 @@ async def _choose_password(
             else:
                 user = await in_place(users.accept, auth.database, code, password, length=length)
     except RuleError as error:
-        await auth.record(title, "failure", user=None, client=None, address=address)
+        await auth.record(title, "failure", address=address)
         return _password_form(
             auth, request, title, action, error=pages.rule_text(request, error.text), status=422
         )
     await auth.in_thread(auth.throttle.succeeded, tried, address)
-    await auth.record(title, "success", user=user.id, client=None, address=address)
+    await auth.record(title, "success", user, address=address)
     if title == "setup":
-        await auth.record("role-granted", "success", user=user.id, client=None, address=address)
+        await auth.record("role-granted", "success", user, address=address)
     return pages.message(request, "saved")
 
 
@@ -273,7 +273,3 @@ def login_refused_json(wait: int) -> JSONResponse:
     body = {"error": "slow_down" if wait else "login_failed"}
     headers = {**web.NO_STORE, "Retry-After": str(wait)} if wait else web.NO_STORE
     return JSONResponse(body, 429 if wait else 401, headers=headers)
-
-
-async def _record(auth: SMARTAuth, request: Request, kind: str, user: str | None, client: str | None) -> None:
-    await auth.record(kind, "success", user=user, client=client, address=web.address(auth, request))

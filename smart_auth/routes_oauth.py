@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from smart_auth import authorize, browser, discovery, routes_flow, web
 from smart_auth.authorize import RedirectError
 from smart_auth.errors import OAuthError
+from smart_auth.events import Agent
 from smart_auth.grants import ReuseError
 from smart_auth.progress import Progress
 from smart_auth.service import SMARTAuth
@@ -41,26 +42,26 @@ async def token(auth: SMARTAuth, request: Request) -> Response:
     client = await auth.clients.authenticate(form, request.headers.get("authorization"))
     grant_type = form.get("grant_type", "")
     address = web.address(auth, request)
-    user_id: str | None = None
     try:
         if not authorize.is_this_server(form.get("resource"), auth.settings.audience):
             raise OAuthError("invalid_target", "resource names this FHIR server")
         if grant_type == "authorization_code" and client.kind != "backend":
-            answer, user_id = await auth.grants.by_code(client, form)
+            granted = await auth.grants.by_code(client, form)
         elif grant_type == "refresh_token" and client.kind != "backend":
-            answer, user_id = await auth.grants.by_refresh_token(client, form)
+            granted = await auth.grants.by_refresh_token(client, form)
         elif grant_type == "client_credentials":
-            answer = await auth.grants.by_client_credentials(client, form)
+            granted = await auth.grants.by_client_credentials(client, form)
         else:
             raise OAuthError("unsupported_grant_type", "this grant type is not supported for this client")
     except ReuseError as error:
-        await auth.record("reuse", "failure", user=error.user_id, client=client.id, address=address)
+        await auth.record("reuse", "failure", error.user, client=client.id, address=address)
         raise
     except OAuthError:
-        await auth.record("token", "failure", user=None, client=client.id, address=address)
+        await auth.record("token", "failure", client=client.id, address=address)
         raise
-    await auth.record("token", "success", user=user_id, client=client.id, address=address)
-    return JSONResponse(answer, headers=web.NO_STORE)
+    given = granted.subject
+    await auth.record("token", "success", Agent(given.user_id, given.role, client.id, granted.jti, address))
+    return JSONResponse(granted.answer, headers=web.NO_STORE)
 
 
 async def revoke(auth: SMARTAuth, request: Request) -> Response:
@@ -69,8 +70,8 @@ async def revoke(auth: SMARTAuth, request: Request) -> Response:
     client = await auth.clients.authenticate(form, request.headers.get("authorization"))
     if "token" not in form:
         raise OAuthError("invalid_request", "token is missing")
-    await auth.grants.revoke(client, form["token"])
-    await auth.record("revoke", "success", user=None, client=client.id, address=web.address(auth, request))
+    ended = await auth.grants.revoke(client, form["token"])
+    await auth.record("revoke", "success", ended, client=client.id, address=web.address(auth, request))
     return Response(status_code=200, headers=web.NO_STORE)
 
 

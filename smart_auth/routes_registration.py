@@ -54,7 +54,7 @@ async def register(auth: SMARTAuth, request: Request) -> Response:
         raise OAuthError("temporarily_unavailable", "too many registrations wait for approval", 503)
     client_id = new_id()
     # The record comes first: a registration that the trail does not know of must not be there.
-    await auth.record("client-registered", "success", user=None, client=client_id, address=address)
+    await auth.record("client-registered", "success", client=client_id, address=address)
     values = {name: getattr(given, name) for name in given.__dataclass_fields__ if name != "lists"}
     secret = await auth.in_thread(
         clients.register,

@@ -40,9 +40,7 @@ async def code(auth: SMARTAuth, request: Request) -> Response:
     address = web.address(auth, request)
     used, wait = await login.check_code(auth, user, str(given.get("code", "")), address=address)
     if used is None:
-        await auth.record(
-            "login", "failure", user=user.id, client=None, address=address, reason="second-factor"
-        )
+        await auth.record("login", "failure", user, address=address, reason="second-factor")
         if is_json:
             return login_refused_json(wait)
         key, status = ("login_wait", 429) if wait else ("code_failed", 401)
@@ -79,7 +77,7 @@ async def enrol(auth: SMARTAuth, request: Request) -> Response:
         return _over(request)  # enrolled in another browser meanwhile
     if codes is None:
         return await _form(auth, request, half, user, error="code_failed", status=401)
-    await auth.record("second-factor-on", "success", user=user.id, client=None, address=address)
+    await auth.record("second-factor-on", "success", user, address=address)
     if not await login.close(auth, secret or ""):
         return _over(request)
     started = await browser.logged_in(auth, request, user)

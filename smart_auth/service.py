@@ -25,7 +25,7 @@ from smart_auth.authenticate import Authenticator
 from smart_auth.database import Database
 from smart_auth.directory import Directory, DirectoryError, Looker, principal_of
 from smart_auth.errors import InvalidTokenError, StoreUnavailableError
-from smart_auth.events import OnEvent, Outcome, ignore
+from smart_auth.events import OnEvent, Outcome, Who, agent, ignore
 from smart_auth.grants import Grants
 from smart_auth.hashing import Hashing
 from smart_auth.interaction import Principal, Role
@@ -154,24 +154,23 @@ class SMARTAuth:
         self,
         kind: str,
         outcome: Outcome,
+        who: Who = None,
         *,
-        user: str | None,
-        client: str | None,
-        address: str | None,
+        client: str | None = None,
+        address: str | None = None,
         **detail: str,
     ) -> None:
         """Tell the audit trail; an event that cannot be recorded stops the request."""
-        await self.in_thread(self._on_event, kind, user, client, outcome, address, detail)
+        known = agent(who, client=client, address=address)
+        await self.in_thread(self._on_event, kind, known, outcome, detail)
 
-    def recorder(
-        self, *kinds: str, user: str | None, client: str | None, address: str | None, **detail: str
-    ) -> Callable[[User], None]:
+    def recorder(self, *kinds: str, who: Who, address: str | None, **detail: str) -> Callable[[User], None]:
         """What `users` calls in its worker thread, inside the transaction, about the user who is changed."""
 
         def record(target: User) -> None:
             about = {"target": target.id, "role": target.role, **detail}
             for kind in kinds:
-                self._on_event(kind, user, client, "success", address, about)
+                self._on_event(kind, agent(who, address=address), "success", about)
 
         return record
 

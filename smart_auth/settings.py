@@ -48,6 +48,9 @@ class SMARTAuthSettings(BaseSettings):
     key_publish_s: int = Field(600, description="A new signing key is published so long before it signs")
     organization_name: str = Field("NeuroNova", description="Name of the hospital, as apps show it")
     organization_url: str = Field("", description="The hospital's web address; empty: this server's")
+    time_zone: str = Field(
+        "+00:00", pattern=r"^[+-]\d\d:\d\d$", description="The hospital's UTC offset, for times on pages"
+    )
     address_header: str = Field(
         "x-forwarded-for", description="Header that the proxy in front overwrites with the caller's address"
     )

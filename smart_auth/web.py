@@ -60,7 +60,7 @@ def endpoint(auth: SMARTAuth, handler: Endpoint) -> Callable[[Request], Awaitabl
 
 
 async def _record_refusal(auth: SMARTAuth, request: Request) -> None:
-    await auth.record("refused", "failure", user=None, client=None, address=address(auth, request))
+    await auth.record("refused", "failure", address=address(auth, request))
 
 
 def oauth_error(error: OAuthError) -> Response:

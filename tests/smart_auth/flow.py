@@ -17,6 +17,7 @@ import httpx
 from starlette.applications import Starlette
 
 from smart_auth import users
+from smart_auth.events import Agent
 from smart_auth.service import SMARTAuth
 from smart_auth.settings import SMARTAuthSettings
 
@@ -34,17 +35,11 @@ class Recorder:
 
     events: list[tuple[str, str | None, str | None, str, str | None]] = field(default_factory=list)
     details: list[Mapping[str, str]] = field(default_factory=list)
+    agents: list[Agent] = field(default_factory=list)
 
-    def __call__(
-        self,
-        kind: str,
-        user: str | None,
-        client: str | None,
-        outcome: str,
-        address: str | None,
-        detail: Mapping[str, str],
-    ) -> None:
-        self.events.append((kind, user, client, outcome, address))
+    def __call__(self, kind: str, agent: Agent, outcome: str, detail: Mapping[str, str]) -> None:
+        self.events.append((kind, agent.user, agent.client, outcome, agent.address))
+        self.agents.append(agent)
         self.details.append(detail)
 
     def kinds(self) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """A person's own account: who am I, sessions, password, second factor."""
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -9,6 +10,7 @@ from starlette.applications import Starlette
 
 from smart_auth import menu
 from smart_auth.errors import InvalidTokenError
+from smart_auth.models import Consent
 from smart_auth.roles import ROLES
 from smart_auth.service import SMARTAuth
 from tests.smart_auth.flow import (
@@ -106,6 +108,25 @@ async def test_sessions_are_listed_with_the_kind_of_browser_and_ended_one_by_one
         assert (await stranger.get("/auth/me")).status_code == 200
     assert ("sessions-ended", "success") in recorder.kinds()
     assert (await browser.get("/auth/account")).text.count("<h3>") == 1
+
+
+@pytest.mark.parametrize(
+    ("zone", "shown"), [("+09:00", "2026-03-01 09:30 UTC+09:00<"), ("+00:00", " 00:30 UTC<")]
+)
+async def test_times_are_the_hospitals_and_say_so(
+    auth: SMARTAuth, browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, zone: str, shown: str
+) -> None:
+    user = new_user(auth, "demo-doctor", "doctor")
+    monkeypatch.setattr(auth, "settings", auth.settings.model_copy(update={"time_zone": zone}))
+    at = int(datetime(2026, 3, 1, 0, 30, tzinfo=UTC).timestamp())
+    monkeypatch.setattr(auth.sessions, "_clock", lambda: at)
+    await log_in(browser, "demo-doctor")
+    with auth.database.write() as session:
+        session.add(
+            Consent(user_id=user, client_id="demo-app", asked="openid", scope="openid", granted_at=at)
+        )
+    for page in ("account", "apps"):
+        assert shown in (await browser.get(f"/auth/{page}")).text, page
 
 
 async def test_all_other_sessions_end_at_once_and_their_tokens_with_them(
