@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import httpx
 
-from facade.errors import BadRequestError, DependencyError
+from facade.errors import BadRequestError, DependencyError, NotAcceptableError
 
 _LOG = logging.getLogger(__name__)
 # One upload may hold thousands of instances; each is read and stored.
@@ -51,23 +51,37 @@ class Pixels:
 
     async def instances(self, orthanc_ids: Sequence[str]) -> tuple[str, AsyncIterator[bytes]]:
         """Whole instances as multipart: the media type and the body as it comes."""
-        request = self._client.build_request("POST", "/multipart", json={"instances": list(orthanc_ids)})
+        return await self._streamed("/multipart", {"instances": list(orthanc_ids)})
+
+    async def rendered(
+        self, pictures: Sequence[tuple[str, int]], display: str, form: str
+    ) -> tuple[str, AsyncIterator[bytes]]:
+        """Frames (Orthanc id, number) as pictures, as `display` says, bare or in an envelope.
+
+        NotAcceptableError if the first of them cannot be shown.
+        """
+        return await self._streamed(
+            "/rendered", {"pictures": list(pictures), "display": display, "form": form}
+        )
+
+    async def _streamed(self, path: str, body: dict[str, Any]) -> tuple[str, AsyncIterator[bytes]]:
+        request = self._client.build_request("POST", path, json=body)
         try:
             response = await self._client.send(request, stream=True)
         except httpx.TransportError as error:
             raise DependencyError("pixels") from error
         if response.status_code != 200:
             await response.aclose()
-            raise DependencyError("pixels")
+            raise NotAcceptableError("pixels") if response.status_code == 406 else DependencyError("pixels")
 
-        async def body() -> AsyncIterator[bytes]:
+        async def chunks() -> AsyncIterator[bytes]:
             try:
                 async for chunk in response.aiter_raw():
                     yield chunk
             finally:
                 await response.aclose()
 
-        return response.headers["content-type"], body()
+        return response.headers["content-type"], chunks()
 
     async def _parts(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
         try:

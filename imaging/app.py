@@ -6,6 +6,7 @@ children without secrets. Sources: PS3.18 10.4 (retrieve), 10.5 (store), 8.7 (me
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ from starlette.routing import Route
 
 from imaging import stow
 from imaging.child import Children
+from imaging.display import MOST_PICTURES, Display
 from imaging.errors import (
     ChildDiedError,
     DICOMError,
@@ -29,6 +31,7 @@ from imaging.errors import (
 )
 from imaging.frames import EXPLICIT_LE, frame_media_type, is_orthanc_id
 from imaging.index import Index
+from imaging.metadata import metadata_path
 from imaging.multipart import closing, part_header
 from imaging.orthanc import OrthancClient
 from imaging.settings import ImagingSettings
@@ -74,6 +77,7 @@ def create(settings: ImagingSettings | None = None) -> Starlette:
             Route("/stow/inspect", inspect, methods=["POST"]),
             Route("/stow/store", store, methods=["POST"]),
             Route("/multipart", multipart, methods=["POST"]),
+            Route("/rendered", rendered, methods=["POST"]),
             Route("/instances/{oid}/frames/{frames}", frames, methods=["GET"]),
             Route("/instances/{oid}/file", file, methods=["GET"]),
             Route("/health", health, methods=["GET"]),
@@ -127,8 +131,7 @@ async def frames(request: Request) -> Response:
     form, stored = request.query_params.get("form"), request.query_params.get("stored")
     if stored is None:
         media_type = frame_media_type(EXPLICIT_LE)
-        data = await here.orthanc.file(oid)
-        found = (await here.children.call("frames", {"frames": numbers}, data)).parts
+        found = [await _from_frame(here, oid, number, "frame", {}) for number in numbers]
     else:
         # Nothing is parsed here: the facade knows the syntax from the row.
         media_type = frame_media_type(stored)
@@ -139,6 +142,49 @@ async def frames(request: Request) -> Response:
     body = b"".join(part_header(mark, media_type) + part + b"\r\n" for part in found)
     kind = media_type.partition(";")[0]
     return Response(body + closing(mark), media_type=f'multipart/related; type="{kind}"; boundary={mark}')
+
+
+async def rendered(request: Request) -> Response:
+    """Frames as pictures: `{"pictures": [[Orthanc id, frame], ...], "display": …, "form": …}`.
+
+    The first is made before the answer begins, so that its error is the answer's; then one at a time.
+    """
+    here, body = _services(request), await request.json()
+    how = Display.from_json(body["display"])
+    pictures = [(_oid(oid), int(number)) for oid, number in body["pictures"]]
+    if not 0 < len(pictures) <= MOST_PICTURES:
+        raise MultipartError("Too many pictures for one answer.")
+
+    async def picture(oid: str, number: int) -> bytes:
+        about = {"number": number, "display": how.to_json()}
+        return await _from_frame(here, oid, number, "render", about)
+
+    first = await picture(*pictures[0])
+    if body["form"] == "single":
+        return Response(first, media_type=how.media_type)
+    mark = secrets.token_hex(16)
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield part_header(mark, how.media_type) + first + b"\r\n"
+        for oid, number in pictures[1:]:
+            yield part_header(mark, how.media_type) + await picture(oid, number) + b"\r\n"
+        yield closing(mark)
+
+    kind = f'multipart/related; type="{how.media_type}"; boundary={mark}'
+    return StreamingResponse(parts(), media_type=kind)
+
+
+async def _from_frame(here: Services, oid: str, number: int, task: str, about: dict[str, object]) -> bytes:
+    """What a child makes of one stored frame and the header: the file may be far larger than memory."""
+    row = await asyncio.to_thread(here.index.by_orthanc_id, oid)
+    if row is None or number > row.frames:
+        raise OrthancNotFoundError("There is no such frame.")
+    path = metadata_path(here.settings.data_dir, row.study_uid, row.series_uid, row.sop_uid)
+    header = await asyncio.to_thread(path.read_bytes)
+    reply = await here.children.call(
+        task, {"syntax": row.transfer_syntax, **about}, header, await here.orthanc.frame(oid, number)
+    )
+    return reply.parts[0]
 
 
 async def file(request: Request) -> Response:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from imaging import pixels, read, volumes
+from imaging import read, rendering, volumes
+from imaging.display import Display
 from imaging.errors import DICOMError
 from imaging.transcode import transcode
 
@@ -22,8 +21,11 @@ def run(header: dict[str, Any], parts: list[bytes]) -> Result:
             return {}, [read.inspect(_slice(header)).to_json().encode()]
         case "transcode":
             return _transcode(parts[0])
-        case "frames":
-            return _frames(parts[0], header["frames"])
+        case "frame":
+            return {}, [rendering.native(rendering.one_frame(parts[0], header["syntax"], parts[1]))]
+        case "render":
+            frame = rendering.one_frame(parts[0], header["syntax"], parts[1])
+            return {}, [rendering.render(frame, header["number"], Display.from_json(header["display"]))]
         case "volume":
             return volumes.reply(parts)
         case task:
@@ -48,18 +50,3 @@ def _transcode(data: bytes) -> Result:
         "digest": done.digest,
     }
     return answer, [] if done.data is None else [done.data]
-
-
-def _frames(data: bytes, numbers: list[int]) -> Result:
-    """Frames as Explicit VR Little Endian holds them; they count from 1."""
-    found: dict[int, bytes] = {}
-    for index, (frame, _) in enumerate(pixels.frames(read.read(data)), start=1):
-        if index in numbers:
-            found[index] = np.ascontiguousarray(frame).tobytes()
-    return {}, [_of(found, number) for number in numbers]
-
-
-def _of(frames: dict[int, bytes], number: int) -> bytes:
-    if number not in frames:
-        raise DICOMError("There is no such frame.")
-    return frames[number]

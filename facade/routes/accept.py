@@ -12,6 +12,7 @@ from email.message import Message
 from typing import Literal
 
 from facade.errors import BadRequestError, NotAcceptableError
+from imaging.display import MEDIA_TYPES
 from imaging.frames import EXPLICIT_LE, MEDIA_TYPE, NATIVE_LE
 
 _MOST_RANGES = 30
@@ -109,6 +110,21 @@ def instance_is_multipart(header: str | None, stored: str) -> bool:
         if wanted.transfer_syntax not in (None, "*", stored):
             continue
         return wanted.is_multipart or wanted.media_type == "*/*"
+    raise NotAcceptableError("Accept")
+
+
+def picture_form(header: str | None, *, several: bool) -> tuple[str, bool]:
+    """Media type of rendered images, and whether in an envelope, which several images need (PS3.18 8.7.4)."""
+    for wanted in ranges(header):
+        is_multipart = wanted.is_multipart or (several and wanted.media_type in _ANY)
+        if several and not is_multipart:
+            continue
+        if wanted.is_multipart and wanted.media_type == "application/octet-stream":
+            continue  # what a missing type means elsewhere: no picture
+        if wanted.media_type in ("*/*", "image/*"):
+            return MEDIA_TYPES[0], is_multipart
+        if wanted.media_type in MEDIA_TYPES:
+            return wanted.media_type, is_multipart
     raise NotAcceptableError("Accept")
 
 

@@ -1,4 +1,4 @@
-"""DICOMweb under /dicom-web: WADO-RS here, STOW-RS in `stow`, QIDO-RS in `qido`.
+"""DICOMweb under /dicom-web: WADO-RS here, pictures in `rendered`, STOW-RS in `stow`, QIDO-RS in `qido`.
 
 Who may see a study is decided in `images`. Frames and files go out by X-Accel-Redirect: nginx fetches them
 from Orthanc (as stored) or from `pixels` (decoded or packed), and Python never carries a pixel, but for whole
@@ -8,39 +8,43 @@ series and studies, which are streamed. Sources: PS3.18 10.4, 8.7; nginx X-Accel
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import re
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Sequence
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
-from facade.errors import BadRequestError, DependencyError, NotFoundError
-from facade.pixels import Pixels
-from facade.routes import accept, qido, stow
+from facade.errors import BadRequestError, NotFoundError
+from facade.routes import accept, qido, rendered, stow
 from facade.routes.images import View, view
+from facade.routes.retrieved import (
+    CACHE,
+    accelerated,
+    check_settled,
+    etag,
+    frame_numbers,
+    is_known,
+    one_instance,
+    streamed,
+    unchanged,
+)
 from imaging.frames import file_uri, frame_media_type, frame_uri
 from imaging.index import InstanceRow
 from imaging.metadata import read_metadata
 
 INTERNAL_PIXELS = "/internal-pixels"
 DICOM_JSON = "application/dicom+json"
-_FRAMES = re.compile(r"[1-9][0-9]{0,5}(,[1-9][0-9]{0,5}){0,499}")
-# Stored bytes of one instance may change form (transcoding), and rights may end: ask again each time.
-_CACHE = {"Cache-Control": "private, no-cache", "Vary": "Accept, Authorization, Cookie"}
 
 
 async def frames(request: Request) -> Response:
     """Frames of one instance: as stored (HTJ2K) or decoded, bare or in an envelope, as Accept asks."""
-    seen, row = await _instance(request)
-    numbers = _numbers(request.path_params["frames"], row.frames)
+    seen, row = await one_instance(request)
+    numbers = frame_numbers(request.path_params["frames"], row.frames)
     form = accept.frame_form(request.headers.get("accept"), row.transfer_syntax, several=len(numbers) > 1)
-    tag = _etag(row.digest, request.path_params["frames"], form.transfer_syntax, str(form.is_multipart))
+    tag = etag(row.digest, request.path_params["frames"], form.transfer_syntax, str(form.is_multipart))
     await seen.record_viewing(row.series_uid)
-    if _is_known(request, tag):
-        return Response(status_code=304, headers={**_CACHE, "ETag": tag})
+    if is_known(request, tag):
+        return unchanged(tag)
     if form.syntax == "stored" and not form.is_multipart:
         uri = frame_uri(row.orthanc_id, numbers[0])
     else:
@@ -50,22 +54,22 @@ async def frames(request: Request) -> Response:
         uri = f"{INTERNAL_PIXELS}/instances/{row.orthanc_id}/frames/{numbers_text}?form={shape}"
         if form.syntax == "stored":
             uri += f"&stored={form.transfer_syntax}"
-    return _accelerated(uri, frame_media_type(form.transfer_syntax), tag)
+    return accelerated(uri, frame_media_type(form.transfer_syntax), tag)
 
 
 async def instance(request: Request) -> Response:
     """One whole instance in its stored transfer syntax."""
-    seen, row = await _instance(request)
+    seen, row = await one_instance(request)
     is_multipart = accept.instance_is_multipart(request.headers.get("accept"), row.transfer_syntax)
-    tag = _etag(row.digest, row.transfer_syntax, str(row.bytes_after), str(is_multipart))
-    if _is_known(request, tag):
+    tag = etag(row.digest, row.transfer_syntax, str(row.bytes_after), str(is_multipart))
+    if is_known(request, tag):
         await seen.record(detail={"instance": row.sop_uid})
-        return Response(status_code=304, headers={**_CACHE, "ETag": tag})
+        return unchanged(tag)
     await seen.record(detail={"instance": row.sop_uid}, passed=True)
     uri = file_uri(row.orthanc_id)
     if is_multipart:
         uri = f"{INTERNAL_PIXELS}/instances/{row.orthanc_id}/file"
-    return _accelerated(uri, f"application/dicom; transfer-syntax={row.transfer_syntax}", tag)
+    return accelerated(uri, f"application/dicom; transfer-syntax={row.transfer_syntax}", tag)
 
 
 async def instances(request: Request) -> Response:
@@ -75,13 +79,13 @@ async def instances(request: Request) -> Response:
     if not rows:
         raise NotFoundError
     for row in rows:
-        _check_settled(row)
+        check_settled(row)
     if not accept.instance_is_multipart(request.headers.get("accept") or "*/*", rows[0].transfer_syntax):
         raise BadRequestError("Accept")
     await seen.record(detail={"instances": str(len(rows))})
     if request.method == "HEAD":
-        return Response(headers=_CACHE)
-    return await _streamed(seen, [row.orthanc_id for row in rows])
+        return Response(headers=CACHE)
+    return await streamed(seen, lambda pixels: pixels.instances([row.orthanc_id for row in rows]))
 
 
 async def metadata(request: Request) -> Response:
@@ -95,38 +99,12 @@ async def metadata(request: Request) -> Response:
         rows = seen.instances(params.get("series"))
     if not rows:
         raise NotFoundError
-    tag = _etag(*(f"{row.sop_uid} {row.digest} {row.transfer_syntax}" for row in rows))
+    tag = etag(*(f"{row.sop_uid} {row.digest} {row.transfer_syntax}" for row in rows))
     await seen.record(detail={"metadata": str(len(rows))})
-    if _is_known(request, tag):
-        return Response(status_code=304, headers={**_CACHE, "ETag": tag})
+    if is_known(request, tag):
+        return unchanged(tag)
     body = await asyncio.to_thread(_joined, seen, rows)
-    return Response(body, headers={**_CACHE, "ETag": tag}, media_type=DICOM_JSON)
-
-
-async def _instance(request: Request) -> tuple[View, InstanceRow]:
-    params = request.path_params
-    seen = await view(request, params["study"])
-    row = seen.instance(params["series"], params["instance"])
-    _check_settled(row)
-    return seen, row
-
-
-def _check_settled(row: InstanceRow) -> None:
-    """While an instance is being replaced its stored bytes and our label may differ:
-
-    ask again in a second.
-    """
-    if row.in_change:
-        raise DependencyError("the instance is being converted")
-
-
-def _numbers(text: str, count: int) -> list[int]:
-    if not _FRAMES.fullmatch(text):
-        raise BadRequestError("frames")
-    numbers = [int(number) for number in text.split(",")]
-    if any(number > count for number in numbers):
-        raise NotFoundError
-    return numbers
+    return Response(body, headers={**CACHE, "ETag": tag}, media_type=DICOM_JSON)
 
 
 def _joined(seen: View, rows: Sequence[InstanceRow]) -> bytes:
@@ -140,35 +118,6 @@ def _joined(seen: View, rows: Sequence[InstanceRow]) -> bytes:
         )
         + b"]"
     )
-
-
-async def _streamed(seen: View, orthanc_ids: Sequence[str]) -> Response:
-    async with AsyncExitStack() as stack:
-        pixels = await stack.enter_async_context(Pixels(seen.gate.services.settings.pixels_socket))
-        media_type, body = await pixels.instances(orthanc_ids)
-        still_open = stack.pop_all()
-
-    async def chunks() -> AsyncIterator[bytes]:
-        async with still_open:
-            async for chunk in body:
-                yield chunk
-
-    return StreamingResponse(chunks(), media_type=media_type, headers=_CACHE)
-
-
-def _accelerated(uri: str, media_type: str, tag: str) -> Response:
-    return Response(
-        headers={**_CACHE, "X-Accel-Redirect": uri, "Content-Type": media_type, "ETag": tag},
-    )
-
-
-def _etag(*parts: str) -> str:
-    return f'"{hashlib.sha256(" ".join(parts).encode()).hexdigest()[:32]}"'
-
-
-def _is_known(request: Request, tag: str) -> bool:
-    given = request.headers.get("if-none-match", "")
-    return given.strip() == "*" or tag in {one.strip().removeprefix("W/") for one in given.split(",")}
 
 
 _STUDY = "/dicom-web/studies/{study}"
@@ -189,4 +138,9 @@ routes = [
     Route(_INSTANCE, instance, methods=["GET"]),
     Route(f"{_INSTANCE}/metadata", metadata, methods=["GET"]),
     Route(f"{_INSTANCE}/frames/{{frames}}", frames, methods=["GET"]),
+    *(
+        Route(f"{parent}/{name}", answer, methods=["GET"])
+        for parent in (_STUDY, _SERIES, _INSTANCE, f"{_INSTANCE}/frames/{{frames}}")
+        for name, answer in (("rendered", rendered.rendered), ("thumbnail", rendered.thumbnail))
+    ),
 ]

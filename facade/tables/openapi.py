@@ -255,6 +255,19 @@ WORDS: Final[Mapping[tuple[str, str], Words]] = {
     ("GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}/frames/{frames}"): Words(
         "프레임입니다. 번호는 1부터이며 쉼표로 여럿을 적습니다.", answer="image/jphc"
     ),
+    **{
+        ("GET", f"{parent}/{name}"): Words(korean, query, answer="image/jpeg")
+        for parent in (
+            "/dicom-web/studies/{study}",
+            "/dicom-web/studies/{study}/series/{series}",
+            "/dicom-web/studies/{study}/series/{series}/instances/{instance}",
+            "/dicom-web/studies/{study}/series/{series}/instances/{instance}/frames/{frames}",
+        )
+        for name, korean, query in (
+            ("rendered", "그림으로 바꾼 영상입니다.", ("accept", "quality", "viewport", "window")),
+            ("thumbnail", "작은 미리 보기 그림입니다.", ("accept", "viewport")),
+        )
+    },
     ("POST", "/fhir/Task/{id}/$review"): Words(
         "인공지능 결과를 승인하거나 거절합니다.",
         body=FHIR_JSON,

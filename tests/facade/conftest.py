@@ -8,7 +8,10 @@ import pytest
 from redis.asyncio import Redis
 
 from facade.hapi import HAPIClient
+from tests.facade import door as door_module
+from tests.facade.door import Door
 from tests.facade.world import World, opened, patient
+from tests.servers.stack import Stack
 
 
 @pytest.fixture(scope="session")
@@ -64,3 +67,19 @@ async def world(
         await facade.sign_in("patient", "patient", fhir_user=people["own"])
         await facade.sign_in("external", "external", organization=people["organization"].split("/")[1])
         yield facade
+
+
+@pytest.fixture(scope="session")
+async def _door(servers: Stack) -> AsyncIterator[Door]:
+    """Made once: a study goes in by STOW and is converted."""
+    servers.need(*door_module.PROGRAMS)
+    async with HAPIClient(servers.hapi_url, servers.secrets["hapi-facade"]) as client:
+        async with door_module.opened(servers, client) as made:
+            yield made
+
+
+@pytest.fixture(scope="module")
+def door(servers: Stack, _door: Door) -> Door:
+    """A study behind nginx, with every program of its way running."""
+    servers.need(*door_module.PROGRAMS)
+    return _door

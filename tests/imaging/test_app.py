@@ -1,15 +1,18 @@
 """The pixels process over HTTP, with a real Orthanc and real children behind it."""
 
 from contextlib import asynccontextmanager
+from io import BytesIO
 
 import httpx
 import numpy as np
 import pytest
+from PIL import Image
 from pydantic import SecretStr
 
 from imaging import pixels
 from imaging.app import create
-from imaging.arrival import look
+from imaging.arrival import look, take_in
+from imaging.display import Display
 from imaging.index import Index
 from imaging.settings import ImagingSettings
 from imaging.stow import forget_stale
@@ -133,12 +136,15 @@ async def test_an_upload_row_of_other_bytes_is_not_believed(orthanc, client, chi
     assert arrival.inspection.digest == pixels.digest(parsed(await client.file(stored.orthanc_id)))
 
 
-async def test_frames_are_decoded_and_packed(orthanc, client, tmp_path):
+async def test_frames_are_decoded_and_packed(orthanc, client, children, tmp_path):
     values = np.random.default_rng(3).integers(0, 4096, (3, 20, 30)).astype("<u2")
     data = transcode(file_bytes(mr(values, bits_stored=12, study_uid="1.2.5.4", series_uid="1.2.5.4.1"))).data
     oid = (await client.store(data)).orthanc_id
     async with running(orthanc, tmp_path) as http:
         base = f"/instances/{oid}/frames"
+        unknown = await http.get(f"{base}/2", params={"form": "single"})
+        assert unknown.status_code == 404  # it is found by its row only
+        take(tmp_path, await look(Index(tmp_path / "data"), client, children, oid))
         native = await http.get(f"{base}/2", params={"form": "single"})
         assert (
             native.headers["content-type"] == "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1"
@@ -149,12 +155,44 @@ async def test_frames_are_decoded_and_packed(orthanc, client, tmp_path):
         assert (
             several.content.count(b"Content-Type: image/jphc; transfer-syntax=1.2.840.10008.1.2.4.202") == 2
         )
-        assert (await http.get(f"{base}/4", params={"form": "single"})).status_code == 406
+        assert (await http.get(f"{base}/4", params={"form": "single"})).status_code == 404
         whole = await http.get(f"/instances/{oid}/file")
         assert data in whole.content
         many = await http.post("/multipart", json={"instances": [oid, oid]})
         assert many.content.count(data) == 2
         assert (await http.get(f"/instances/{'0' * 8}/file")).status_code == 404
+
+
+def take(tmp_path, arrival):
+    take_in(Index(tmp_path / "data"), tmp_path / "data", arrival, "Patient/1")
+
+
+@pytest.mark.filterwarnings("ignore")
+async def test_frames_are_shown_one_at_a_time_and_what_cannot_be_shown_is_said(
+    orthanc, client, children, tmp_path
+):
+    values = np.random.default_rng(3).integers(0, 4096, (3, 20, 30)).astype("<u2")
+    data = transcode(file_bytes(mr(values, bits_stored=12, study_uid="1.2.5.6", series_uid="1.2.5.6.1"))).data
+    oid = (await client.store(data)).orthanc_id
+    deep = mr_file(np.array([[0, 1 << 21]], "<i4"), study_uid="1.2.5.6", series_uid="1.2.5.6.2")
+    other = (await client.store(deep)).orthanc_id
+    async with running(orthanc, tmp_path) as http:
+        for one in (oid, other):
+            take(tmp_path, await look(Index(tmp_path / "data"), client, children, one))
+
+        async def show(pictures, form):
+            body = {"pictures": pictures, "display": Display("image/png").to_json(), "form": form}
+            return await http.post("/rendered", json=body)
+
+        single = await show([[oid, 2]], "single")
+        assert single.headers["content-type"] == "image/png"
+        assert Image.open(BytesIO(single.content)).size == (30, 20)
+        several = await show([[oid, 3], [oid, 2]], "multipart")
+        assert several.headers["content-type"].startswith('multipart/related; type="image/png"; boundary=')
+        assert several.content.count(b"Content-Type: image/png") == 2
+        assert single.content in several.content
+        assert (await show([[other, 1]], "single")).status_code == 406
+        assert (await show([[oid, 1]] * 1001, "multipart")).status_code == 400
 
 
 async def test_leftovers_of_uploads_are_removed_after_an_hour(tmp_path):
