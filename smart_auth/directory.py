@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from smart_auth import scopes
-from smart_auth.clients import VIEWER
 from smart_auth.compartment import patient_of
 from smart_auth.errors import SMARTAuthError
 from smart_auth.interaction import Principal, Role
 from smart_auth.roles import within_role
-from smart_auth.session import Session, own_patient
+from smart_auth.session import Session
 
 MRN = "urn:neuronova:mrn"
 PAGE = 20
@@ -124,19 +123,7 @@ class Looker:
 
 def principal_of(session: Session, role: Role) -> Principal:
     """The person of a login as the caller of a search: the rights of the role, to read and nothing else."""
-    return Principal(
-        user_id=session.user_id,
-        fhir_user=session.fhir_user,
-        role=role,
-        scopes=within_role(_SCOPES, role),
-        client_id=VIEWER,
-        jti=session.sid,
-        patient=own_patient(session.role, session.fhir_user),
-        organization=session.organization,
-        auth_time=session.auth_time,
-        expires=session.expires,
-        generation=session.generation,
-    )
+    return replace(session.principal(), scopes=within_role(_SCOPES, role), session=False)
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,12 @@ from starlette.routing import Mount
 
 from smart_auth import clients, passwords, routes
 from smart_auth.service import SMARTAuth
+from tests.smart_auth import strangers
 from tests.smart_auth.flow import (
     ORIGIN,
     REDIRECT,
     SCOPE,
+    WEB_REDIRECT,
     Recorder,
     log_in,
     new_browser,
@@ -133,6 +135,21 @@ async def browser(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
     """A browser: keeps cookies, does not follow redirects by itself."""
     async with new_browser(app) as client:
         yield client
+
+
+@pytest.fixture
+def stranger(auth: SMARTAuth) -> str:
+    """An app that is not the hospital's own."""
+    clients.register(
+        auth.database,
+        "stranger",
+        kind="public",
+        name="Stranger",
+        scope=strangers.SCOPE,
+        redirect_uris=[WEB_REDIRECT],
+    )
+    auth.feed.refresh()
+    return "stranger"
 
 
 @pytest.fixture

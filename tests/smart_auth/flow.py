@@ -14,10 +14,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
+from sqlalchemy import func, select
 from starlette.applications import Starlette
 
 from smart_auth import users
 from smart_auth.events import Agent
+from smart_auth.models import Base
 from smart_auth.service import SMARTAuth
 from smart_auth.settings import SMARTAuthSettings
 
@@ -80,6 +82,12 @@ def new_user(auth: SMARTAuth, username: str, role: str, **options: Any) -> str:
     users.accept(auth.database, invitation.code, PASSWORD, length=12)
     auth.feed.refresh()
     return invitation.user.id
+
+
+def row_counts(auth: SMARTAuth, *tables: type[Base]) -> list[int]:
+    """How many rows each table has."""
+    with auth.database.read() as session:
+        return [session.scalar(select(func.count()).select_from(table)) or 0 for table in tables]
 
 
 def csrf_of(page: httpx.Response) -> str:

@@ -20,8 +20,8 @@ HERE, FLOWS = "tests/smart_auth", "tests/flows"
 EHR = f"{HERE}/test_routes_launch.py::test_a_launch_carries_patient_visit_and_the_rest_to_the_app"
 TESTS: Mapping[str, Sequence[str]] = {
     "launch-ehr": (EHR, f"{FLOWS}/test_apps_server.py"),
-    "launch-standalone": (f"{HERE}/test_routes_flow.py::test_staff_search_and_choose_a_patient",),
-    "authorize-post": (f"{HERE}/test_routes_oauth.py::test_an_authorization_request_by_post_works",),
+    "launch-standalone": (f"{HERE}/test_pickers.py::test_staff_search_and_choose_a_patient",),
+    "authorize-post": (f"{HERE}/test_authorize.py::test_an_authorization_request_by_post_works",),
     "client-public": (f"{HERE}/test_routes_oauth.py::test_the_code_flow_ends_with_a_token_for_the_person",),
     "client-confidential-symmetric": (
         f"{HERE}/test_routes_oauth.py::test_a_confidential_client_needs_its_secret",
@@ -37,16 +37,16 @@ TESTS: Mapping[str, Sequence[str]] = {
     "context-style": (EHR,),
     "context-ehr-patient": (EHR,),
     "context-ehr-encounter": (EHR,),
-    "context-standalone-patient": (f"{HERE}/test_routes_flow.py::test_staff_search_and_choose_a_patient",),
+    "context-standalone-patient": (f"{HERE}/test_pickers.py::test_staff_search_and_choose_a_patient",),
     "context-standalone-encounter": (
-        f"{HERE}/test_routes_flow.py::test_a_visit_of_the_chosen_patient_is_chosen",
+        f"{HERE}/test_pickers.py::test_a_visit_of_the_chosen_patient_is_chosen",
     ),
     "permission-offline": (f"{HERE}/test_capabilities.py::test_offline_access_outlives_the_browser",),
-    "permission-online": (f"{HERE}/test_routes_oauth.py::test_online_access_ends_with_the_login",),
+    "permission-online": (f"{HERE}/test_refresh.py::test_online_access_ends_with_the_login",),
     "permission-patient": (f"{HERE}/test_routes_oauth.py::test_staff_choose_a_patient_for_patient_scopes",),
     "permission-user": (f"{HERE}/test_routes_oauth.py::test_the_code_flow_ends_with_a_token_for_the_person",),
     "permission-v1": (f"{HERE}/test_routes_oauth.py::test_a_v1_scope_is_answered_in_its_own_words",),
-    "permission-v2": (f"{HERE}/test_routes_oauth.py::test_a_refresh_may_ask_for_less_and_never_for_more",),
+    "permission-v2": (f"{HERE}/test_refresh.py::test_a_refresh_may_ask_for_less_and_never_for_more",),
 }
 
 
