@@ -113,6 +113,15 @@ class Index:
         """The accepted instance that Orthanc keeps under this id."""
         return self._one(InstanceRow, "orthanc_id = ?", orthanc_id)
 
+    def study_uids(self, *, series: Sequence[str] = (), instances: Sequence[str] = ()) -> list[str]:
+        """The studies that have one of these series or instances."""
+        found: set[str] = set()
+        for table, column, uids in (("series", "series_uid", series), ("instances", "sop_uid", instances)):
+            for uid in uids:
+                rows = self._read().execute(f"SELECT study_uid FROM {table} WHERE {column} = ?", (uid,))  # noqa: S608 - own text only
+                found.update(row[0] for row in rows)
+        return sorted(found)
+
     def pending(self, study_uid: str) -> list[InstanceRow]:
         """Instances whose transcoding outcome is not recorded yet, in order of arrival."""
         return self._all(InstanceRow, "study_uid = ? AND outcome = 'pending' ORDER BY received_at", study_uid)

@@ -126,6 +126,8 @@ _INSTANCE = f"{_SERIES}/instances/{{instance}}"
 
 routes = [
     Route("/dicom-web/studies", qido.studies, methods=["GET"]),
+    Route("/dicom-web/series", qido.all_series, methods=["GET"]),
+    Route("/dicom-web/instances", qido.all_instances, methods=["GET"]),
     Route("/dicom-web/studies", stow.upload, methods=["POST"]),
     Route(_STUDY, stow.upload, methods=["POST"]),
     Route(_STUDY, instances, methods=["GET"]),

@@ -65,6 +65,12 @@ class Images:
             self._index = Index(self.data_dir, read_only=True)
         return self._index
 
+    def rows(self) -> Index:
+        """The rows, where something was found in them."""
+        if self.index is None:
+            raise NotFoundError
+        return self.index
+
     async def by_identifier(self, type_: str, identifier: str) -> Resource | None:
         """The one resource with this identifier, as HAPI had it at most KEEP_S ago.
 
@@ -127,10 +133,7 @@ class View:
 
     def index(self) -> Index:
         """The rows (there are some: the study was found in them)."""
-        found = self.images.index
-        if found is None:
-            raise NotFoundError
-        return found
+        return self.images.rows()
 
     def one_series(self, series_uid: str) -> SeriesRow:
         """The series of this study with this UID, if it is shown."""

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from imaging.attributes import KEYS, LEVELS
+
 FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
 FHIR_JSON: Final = "application/fhir+json"
@@ -125,6 +127,9 @@ GROUPS: Final[Mapping[str, Group]] = {
 
 _PKCE = ("response_type*", "client_id*", "redirect_uri*", "scope*", "state*", "aud*", "code_challenge*")
 _PAGING = ("limit", "offset", "includefield")
+_STUDY_KEYS, _SERIES_KEYS, _INSTANCE_KEYS = (
+    tuple(key.keyword for key in KEYS if key.level == level) for level in LEVELS
+)
 _CLIENT = ("client_id", "client_secret", "client_assertion_type", "client_assertion")
 
 WORDS: Final[Mapping[tuple[str, str], Words]] = {
@@ -218,7 +223,7 @@ WORDS: Final[Mapping[tuple[str, str], Words]] = {
     ("DELETE", "/auth/admin/clients/{client}"): Words("앱 등록을 거절합니다."),
     ("GET", "/dicom-web/studies"): Words(
         "검사를 검색합니다 (QIDO-RS).",
-        ("StudyInstanceUID", "PatientID", "AccessionNumber", "StudyDate", "ModalitiesInStudy", *_PAGING),
+        (*_STUDY_KEYS, *_PAGING),
         answer="application/dicom+json",
     ),
     ("POST", "/dicom-web/studies"): Words("영상을 저장합니다 (STOW-RS).", body=DICOM),
@@ -229,12 +234,12 @@ WORDS: Final[Mapping[tuple[str, str], Words]] = {
     ),
     ("GET", "/dicom-web/studies/{study}/series"): Words(
         "시리즈를 검색합니다 (QIDO-RS).",
-        ("SeriesInstanceUID", "Modality", "SeriesNumber", *_PAGING),
+        (*_SERIES_KEYS, *_PAGING),
         answer="application/dicom+json",
     ),
     ("GET", "/dicom-web/studies/{study}/instances"): Words(
         "인스턴스를 검색합니다 (QIDO-RS).",
-        ("SOPInstanceUID", "SOPClassUID", "InstanceNumber", *_PAGING),
+        (*_SERIES_KEYS, *_INSTANCE_KEYS, *_PAGING),
         answer="application/dicom+json",
     ),
     ("GET", "/dicom-web/studies/{study}/series/{series}"): Words(
@@ -244,7 +249,19 @@ WORDS: Final[Mapping[tuple[str, str], Words]] = {
         "시리즈의 메타데이터입니다.", answer="application/dicom+json"
     ),
     ("GET", "/dicom-web/studies/{study}/series/{series}/instances"): Words(
-        "시리즈의 인스턴스를 검색합니다 (QIDO-RS).", _PAGING, answer="application/dicom+json"
+        "시리즈의 인스턴스를 검색합니다 (QIDO-RS).",
+        (*_INSTANCE_KEYS, *_PAGING),
+        answer="application/dicom+json",
+    ),
+    ("GET", "/dicom-web/series"): Words(
+        "모든 검사의 시리즈를 검색합니다 (QIDO-RS).",
+        (*_STUDY_KEYS, *_SERIES_KEYS, *_PAGING),
+        answer="application/dicom+json",
+    ),
+    ("GET", "/dicom-web/instances"): Words(
+        "모든 검사의 인스턴스를 검색합니다 (QIDO-RS).",
+        (*_STUDY_KEYS, *_SERIES_KEYS, *_INSTANCE_KEYS),
+        answer="application/dicom+json",
     ),
     ("GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}"): Words(
         "한 인스턴스입니다.", answer=DICOM

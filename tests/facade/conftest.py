@@ -8,8 +8,11 @@ import pytest
 from redis.asyncio import Redis
 
 from facade.hapi import HAPIClient
+from facade.routes import images as images_module
+from imaging.index import Index
 from tests.facade import door as door_module
 from tests.facade.door import Door
+from tests.facade.stored import Images
 from tests.facade.world import World, opened, patient
 from tests.servers.stack import Stack
 
@@ -83,3 +86,20 @@ def door(servers: Stack, _door: Door) -> Door:
     """A study behind nginx, with every program of its way running."""
     servers.need(*door_module.PROGRAMS)
     return _door
+
+
+@pytest.fixture
+async def images(world: World, workers: HAPIClient, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Images]:
+    monkeypatch.setattr(images_module, "KEEP_S", 0.0)  # each test sees what it has just written
+    index = Index(world.services.settings.data_dir)
+    endpoint = await workers.create(
+        {
+            "resourceType": "Endpoint",
+            "status": "active",
+            "connectionType": {"code": "dicom-wado-rs"},
+            "payloadType": [{"text": "DICOM"}],
+            "address": "http://localhost/dicom-web",
+        }
+    )
+    yield Images(world, workers, index, f"Endpoint/{endpoint['id']}")
+    index.close()

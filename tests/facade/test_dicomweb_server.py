@@ -2,138 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from facade.hapi import HAPIClient
-from facade.routes import images as images_module
 from imaging import names
-from imaging.index import Index, InstanceRow, OutcomeRow, SeriesRow, StudyRow
-from imaging.metadata import write_metadata
+from imaging.index import InstanceRow, OutcomeRow, SeriesRow, StudyRow
 from imaging.orthanc_id import orthanc_id
-from imaging.read import inspect
-from imaging.study import imaging_study
-from tests.facade.world import World, code_of
-from tests.imaging.builders import mr_file
+from tests.facade.stored import HT, Images, instance_path
+from tests.facade.world import code_of
 
 pytestmark = pytest.mark.server
-HT = "1.2.840.10008.1.2.4.202"
-
-
-@dataclass
-class Images:
-    """What the tests put into rows and HAPI."""
-
-    world: World
-    workers: HAPIClient
-    index: Index
-    endpoint: str
-
-    async def study(
-        self, patient_ref: str, state: str = "available", outcome: Literal["pending", "done"] = "done"
-    ) -> str:
-        """A study of one MR series with two slices, and one SEG series of the product."""
-        study = f"1.2.{uuid4().int}"[:60]
-        data_dir = self.world.services.settings.data_dir
-        row = StudyRow(study, patient_ref, state="available", accession="A1", started="2026-01-02")
-        for number in (1, 2):
-            found = inspect(mr_file(study_uid=study, series_uid=f"{study}.1", number=number))
-            write_metadata(data_dir, study, f"{study}.1", found.sop_uid, found.metadata)
-            self.index.add(
-                row,
-                SeriesRow(f"{study}.1", study, modality="MR", number=1),
-                InstanceRow(
-                    sop_uid=found.sop_uid,
-                    series_uid=f"{study}.1",
-                    study_uid=study,
-                    patient_ref=patient_ref,
-                    orthanc_id=found.orthanc_id,
-                    sop_class=found.sop_class,
-                    transfer_syntax=HT,
-                    digest=found.digest,
-                    frames=1,
-                    rows=16,
-                    columns=12,
-                    instance_number=number,
-                    outcome=outcome,
-                ),
-            )
-        self.index.set_study(study, state="available" if state == "available" else "registered")
-        await self.workers.create(
-            imaging_study(
-                replace(row, state="available" if state == "available" else "registered", accession=""),
-                self.index.series(study),
-                self.index.instances(study),
-                self.endpoint,
-            )
-        )
-        return study
-
-    async def result(self, study: str, patient_ref: str, status: str | None) -> str:
-        """The product's SEG of a study, with a report in this status (None: without a report)."""
-        key, series = uuid4().hex, f"{study}.9"
-        write_metadata(self.world.services.settings.data_dir, study, series, f"{series}.1", {})
-        self.index.add(
-            StudyRow(study, patient_ref),
-            SeriesRow(series, study, modality="SEG", own=True, result_key=key),
-            InstanceRow(
-                f"{series}.1",
-                series,
-                study,
-                patient_ref,
-                orthanc_id("p", study, series, "1"),
-                names.SEG_SOP_CLASS,
-                "1.2.840.10008.1.2.1",
-                "bit-1",
-                frames=3,
-                outcome="not-applicable",
-                own=True,
-            ),
-        )
-        if status is not None:
-            await self.workers.create(
-                {
-                    "resourceType": "DiagnosticReport",
-                    "identifier": [{"system": names.AI_RESULT, "value": key}],
-                    "status": status,
-                    "code": {"text": "AI result"},
-                    "subject": {"reference": patient_ref},
-                }
-            )
-        return series
-
-    async def get(self, who: str | None, path: str, method: str = "GET", **headers: str) -> httpx.Response:
-        """One request under /dicom-web."""
-        sent = {**(self.world.tokens[who] if who else {}), **headers}
-        async with self.world.browser() as browser:
-            return await browser.request(method, f"/dicom-web/{path}", headers=sent)
-
-
-@pytest.fixture
-async def images(world: World, workers: HAPIClient, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Images]:
-    monkeypatch.setattr(images_module, "KEEP_S", 0.0)  # each test sees what it has just written
-    index = Index(world.services.settings.data_dir)
-    endpoint = await workers.create(
-        {
-            "resourceType": "Endpoint",
-            "status": "active",
-            "connectionType": {"code": "dicom-wado-rs"},
-            "payloadType": [{"text": "DICOM"}],
-            "address": "http://localhost/dicom-web",
-        }
-    )
-    yield Images(world, workers, index, f"Endpoint/{endpoint['id']}")
-    index.close()
-
-
-def instance_path(study: str, number: int = 1) -> str:
-    return f"studies/{study}/series/{study}.1/instances/{study}.1.{number}"
 
 
 async def test_a_frame_goes_out_by_nginx_with_the_stored_label(
@@ -359,44 +241,6 @@ async def test_a_shared_patients_study_is_seen_from_outside_while_it_is_shared(
     )
     assert changed.status_code == 200, changed.text
     assert (await images.get("external", f"studies/{study}/metadata")).status_code == 404
-
-
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [
-        ("StudyInstanceUID={study}", True),
-        ("0020000D={study}", True),
-        ("StudyInstanceUID={study}&ModalitiesInStudy=MR", True),
-        ("StudyInstanceUID={study}&ModalitiesInStudy=CT", False),
-        ("StudyInstanceUID={study}&StudyDate=20260101-20260103", True),
-        ("StudyInstanceUID={study}&StudyDate=20260103-", False),
-        ("StudyInstanceUID={study}&StudyDate=20260102", True),
-        ("StudyInstanceUID={study}&PatientName=Demo*", True),
-        ("StudyInstanceUID={study}&PatientName=Demo^own", True),
-        ("StudyInstanceUID={study}&PatientName=Nobody*", False),
-        ("StudyInstanceUID={study}&PatientID=no-such-id", False),
-        (
-            "StudyInstanceUID={study}&includefield=00081030%2C00080060&limit=101&offset=0&fuzzymatching=false",
-            True,
-        ),
-        ("StudyInstanceUID={study}&offset=1", False),
-    ],
-)
-async def test_studies_are_matched_by_their_attributes(
-    images: Images, people: dict[str, str], query: str, found: bool
-) -> None:
-    study = await images.study(people["own"])
-    answer = await images.get("doctor", "studies?" + query.format(study=study))
-    assert answer.status_code == 200, answer.text
-    assert [one["0020000D"]["Value"][0] for one in answer.json()] == ([study] if found else [])
-
-
-@pytest.mark.parametrize(
-    "query",
-    ["StudyInstanceUID=..", "StudyDate=x", "limit=-1", "Rows=3", "PatientName=*em*", "_include=*", "a=1"],
-)
-async def test_a_query_that_is_not_understood_is_refused(images: Images, query: str) -> None:
-    assert (await images.get("doctor", f"studies?{query}")).status_code == 400
 
 
 async def test_what_is_seen_is_on_record(images: Images, people: dict[str, str]) -> None:
