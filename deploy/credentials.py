@@ -13,6 +13,7 @@ NAMES = (
     "hapi-receiver",
     "hapi-workers",
     "hapi-shipper",
+    "hapi-retention",
     "hapi-database",
     "receiver",
     "orthanc-imaging",

@@ -65,6 +65,7 @@ def _hapi(settings: Settings, secrets: Mapping[str, str]) -> Variables:
         "HAPI_SECRET_RECEIVER": secrets["hapi-receiver"],
         "HAPI_SECRET_WORKERS": secrets["hapi-workers"],
         "HAPI_SECRET_SHIPPER": secrets["hapi-shipper"],
+        "HAPI_SECRET_RETENTION": secrets["hapi-retention"],
     }
 
 
@@ -122,6 +123,7 @@ def _audit(settings: Settings, secrets: Mapping[str, str]) -> Variables:
         "FACADE_AUDIT_STATE_DIR": f"{var}/audit",
         "FACADE_AUDIT_KEY": str(key_path(var / "secrets", "audit")),
         "FACADE_AUDIT_SYSLOG_SOCKET": f"{var}/run/access.sock",
+        "FACADE_AUDIT_KEEP_DAYS": str(settings.audit_keep_days),
     }
 
 

@@ -71,6 +71,7 @@ class Settings:
     complete_after_s: Annotated[int, "a study is complete after this long without a new instance"] = 3
     stable_age_s: Annotated[int, "Orthanc's own idea of the same"] = 3
     originals_days: Annotated[int, "how long originals of transcoded instances are kept"] = 7
+    audit_keep_days: Annotated[int, "days before events of the trail may be removed; 0: kept for ever"] = 0
     lease_s: Annotated[int, "how long a job's lease holds without renewal"] = 30
     reconcile_s: Annotated[int, "how often undone work is looked for"] = 5
     inference_bundles: Annotated[str, "AI bundles that may run, a JSON list of folder names"] = (

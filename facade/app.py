@@ -7,22 +7,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from aiobreaker import CircuitBreaker
-from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp
 
-from facade import log, logins, outcome
+from facade import circuit, log, logins, outcome
 from facade.arrival import Arrival
 from facade.audit.spool import Spool
 from facade.cors import CORS
 from facade.directory import FacadeDirectory
-from facade.errors import HAPITemporaryError
 from facade.hapi import HAPIClient
 from facade.load import Load
 from facade.routes import dicomweb, documentation, fhir, metadata, notifications
@@ -34,9 +30,7 @@ from smart_auth.settings import SMARTAuthSettings
 
 if TYPE_CHECKING:
     import httpx
-
-# What says that HAPI as a whole is in trouble; one query that it fails at is not.
-_DOWN = (None, 502, 503, 504)
+    from redis.asyncio import Redis
 
 
 def create() -> ASGIApp:
@@ -54,7 +48,7 @@ def create_app(
 ) -> ASGIApp:
     """Return the application; `transport` and `redis` are for tests."""
     spool = Spool(settings.spool_dir, "facade")
-    redis = redis or Redis.from_url(settings.redis_url, socket_timeout=5, socket_connect_timeout=2)
+    redis = redis or circuit.redis(settings)
     auth = SMARTAuth(
         auth_settings, redis=redis, on_event=logins.recorder(spool), report_key=settings.signing_key
     )
@@ -69,11 +63,11 @@ def create_app(
             timeout_s=settings.hapi_timeout_s,
             connections=settings.hapi_connections,
             transport=transport,
-            breaker=_breaker(settings),
+            breaker=circuit.of_hapi(settings),
             answer_max_bytes=settings.answer_max_bytes,
             exact=True,
         ) as hapi:
-            services = Services(settings, hapi, auth, spool, redis)
+            services = Services(settings, hapi, auth, spool, redis, circuit.of_pixels(settings))
             auth.directory = FacadeDirectory(services)
             yield State(services=services)
         await auth.stop()
@@ -97,11 +91,3 @@ def create_app(
     # A redirect to the same path without a slash would answer before anybody has decided.
     app.router.redirect_slashes = False
     return Arrival(app)
-
-
-def _breaker(settings: FacadeSettings) -> CircuitBreaker:
-    return CircuitBreaker(
-        fail_max=settings.breaker_failures,
-        timeout_duration=timedelta(seconds=settings.breaker_open_s),
-        exclude=[lambda error: not (isinstance(error, HAPITemporaryError) and error.status in _DOWN)],
-    )

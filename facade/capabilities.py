@@ -5,7 +5,7 @@ Sources: FHIR R4 capabilitystatement.html; SMART App Launch 2.2.0 "Conformance" 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from facade import parameters
@@ -44,6 +44,7 @@ def statement(base_url: str, smart: Mapping[str, Any], date: str) -> dict[str, A
         "implementation": {"description": "NeuroNova FHIR facade", "url": f"{base_url}/fhir"},
         "fhirVersion": "4.0.1",
         "format": ["json"],
+        "patchFormat": ["application/json-patch+json"],
         "rest": [
             {
                 "mode": "server",
@@ -71,16 +72,13 @@ def _resource(type_: str) -> dict[str, Any]:
         "conditionalUpdate": {"u", "s"} <= letters,
         "conditionalDelete": "single" if {"d", "s"} <= letters else "not-supported",
         "referencePolicy": ["literal", "enforced"],
-        "searchInclude": ["*", *(f"{type_}:{name}" for name in _references(table))],
-        "searchRevInclude": [
-            "*",
-            *(
-                f"{other}:{name}"
-                for other in sorted(parameters.TABLE)
-                for name in _references(parameters.TABLE[other])
-                if type_ in parameters.TABLE[other][name]["targets"]
-            ),
-        ],
+        "searchInclude": _all_and(f"{type_}:{name}" for name in _references(table)),
+        "searchRevInclude": _all_and(
+            f"{other}:{name}"
+            for other in sorted(parameters.TABLE)
+            for name in _references(parameters.TABLE[other])
+            if type_ in parameters.TABLE[other][name]["targets"]
+        ),
         "searchParam": [{"name": name, "type": row["type"]} for name, row in table.items()],
     }
     stated["operation"] = [
@@ -106,7 +104,7 @@ def _for_whom(type_: str) -> str:
     rows = []
     for row in roles.rows_of(type_):
         cells = [
-            f"{role}: {' '.join([rule.letters, *sorted(rule.words | rule.operations)])}"
+            f"{role}: {' '.join([rule.letters, *sorted(rule.words | rule.operations), *_except(rule)])}"
             for role in roles.ROLES
             if (rule := roles.rule(role, row)).letters
         ]
@@ -114,10 +112,21 @@ def _for_whom(type_: str) -> str:
     return "\n".join(rows)
 
 
+def _except(rule: roles.Rule) -> list[str]:
+    """Say what the letters do not give: whose Provenance it is stands in other resources, past ones too."""
+    return ["(not history-type)"] if "target" in rule.words else []
+
+
 def _definition(name: str, type_: str) -> str:
     if OPERATIONS[name].is_named:
         return f"urn:neuronova:operation:{name[1:]}"
     return f"{_DEFINITIONS}/{_DEFINED.get(name, f'{type_}-everything')}"
+
+
+def _all_and(names: Iterable[str]) -> list[str]:
+    """Return the includes with the wildcard for all of them; where there is none a wildcard means nothing."""
+    found = list(names)
+    return ["*", *found] if found else []
 
 
 def _references(table: Mapping[str, Mapping[str, Any]]) -> list[str]:

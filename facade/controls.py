@@ -110,7 +110,10 @@ def _includes(type_: str, name: str, value: str) -> list[Include]:
     reverse, iterate = base == "_revinclude", modifier == "iterate"
     if value == "*":
         sources = sorted(TABLE) if reverse or iterate else [type_]
-        return [i for source in sources for i in _wild(type_, source, None, reverse, iterate)]
+        found = [i for source in sources for i in _wild(type_, source, None, reverse, iterate)]
+        if not found:
+            raise UnknownParameterError(f"{base}=*")
+        return found
     match = _INCLUDE.fullmatch(value)
     if match is None:
         raise UnknownParameterError(base)

@@ -1,14 +1,20 @@
-"""Clients of the product's own processes: `pixels` on its unix socket, and the receiver that wakes ingest."""
+"""Clients of the product's own processes: `pixels` on its unix socket, and the receiver that wakes ingest.
+
+An upload of thousands of instances takes minutes, so a time-out cannot tell a busy process from one that
+hangs: while an answer is waited for, the process is asked whether it lives.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
+from aiobreaker import CircuitBreaker, CircuitBreakerError
 
 from facade.errors import BadRequestError, DependencyError, NotAcceptableError
 
@@ -20,7 +26,14 @@ _TIMEOUT = httpx.Timeout(600, connect=5)
 class Pixels:
     """The pixels process. An async context manager; a connection on a unix socket costs next to nothing."""
 
-    def __init__(self, socket: Path, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    patience_s = 5.0
+    """How long nothing is asked, and how long the process then has to say that it lives."""
+
+    def __init__(
+        self, socket: Path, circuit: CircuitBreaker, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        """`circuit` is the one of all callers of this facade process."""
+        self._circuit = circuit
         self._client = httpx.AsyncClient(
             base_url="http://pixels",
             transport=transport or httpx.AsyncHTTPTransport(uds=str(socket)),
@@ -66,10 +79,7 @@ class Pixels:
 
     async def _streamed(self, path: str, body: dict[str, Any]) -> tuple[str, AsyncIterator[bytes]]:
         request = self._client.build_request("POST", path, json=body)
-        try:
-            response = await self._client.send(request, stream=True)
-        except httpx.TransportError as error:
-            raise DependencyError("pixels") from error
+        response = await self._answer(lambda: self._client.send(request, stream=True))
         if response.status_code != 200:
             await response.aclose()
             raise NotAcceptableError("pixels") if response.status_code == 406 else DependencyError("pixels")
@@ -84,16 +94,31 @@ class Pixels:
         return response.headers["content-type"], chunks()
 
     async def _parts(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-        try:
-            response = await self._client.post(path, json=body)
-        except httpx.TransportError as error:
-            raise DependencyError("pixels") from error
+        response = await self._answer(lambda: self._client.post(path, json=body))
         if response.status_code == 400:
             raise BadRequestError("multipart/related")
         if response.status_code != 200:
             raise DependencyError("pixels")
         parts: list[dict[str, Any]] = response.json()["parts"]
         return parts
+
+    async def _answer(self, ask: Callable[[], Coroutine[Any, Any, httpx.Response]]) -> httpx.Response:
+        """Return the answer of a process that lives; DependencyError at once while the circuit is open."""
+        try:
+            response: httpx.Response = await self._circuit.call_async(self._watched, ask)
+        except (CircuitBreakerError, httpx.TransportError, TimeoutError):
+            raise DependencyError("pixels") from None
+        return response
+
+    async def _watched(self, ask: Callable[[], Coroutine[Any, Any, httpx.Response]]) -> httpx.Response:
+        task = asyncio.create_task(ask())
+        try:
+            while not (await asyncio.wait({task}, timeout=self.patience_s))[0]:
+                async with asyncio.timeout(self.patience_s):
+                    await self._client.get("/health")  # whatever it says, it says something
+            return await task
+        finally:
+            task.cancel()
 
 
 async def wake_ingest(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypedDict, cast
 
+from aiobreaker import CircuitBreaker
 from redis.asyncio import Redis
 from starlette.requests import HTTPConnection
 
@@ -26,6 +27,7 @@ class Services:
     auth: SMARTAuth
     spool: Spool
     redis: Redis
+    pixels_circuit: CircuitBreaker
     rates: Rates = field(default_factory=Rates)
 
     @property

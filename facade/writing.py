@@ -9,6 +9,7 @@ Contention"); RFC 6585 section 3 (428).
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 from starlette.responses import Response
@@ -76,13 +77,10 @@ async def update(
                     raise ConflictError("another patient has this MRN", expression="Patient.identifier")
             continue  # somebody else was first: what is there now is to be replaced
         by_id, seen = found
-        try:
-            again = {"id": by_id.id, **copied(body)}
-            change = await changes.update(gate, gate.decide(by_id), by_id, again, seen)
-            return answer.resource(await _replace(gate, change), prefer=prefer)
-        except StaleVersionError:
-            if version is not None:
-                raise
+        again = {"id": by_id.id, **copied(body)}
+        checked = changes.update(gate, gate.decide(by_id), by_id, again, seen)
+        if (stored := await _won(gate, checked, version)) is not None:
+            return answer.resource(stored, prefer=prefer)
     raise ConflictError()
 
 
@@ -103,12 +101,9 @@ async def patch(
         if found is None:
             raise NotFoundError()
         by_id, seen = found
-        try:
-            change = await changes.patch(gate, gate.decide(by_id), by_id, copied_steps(steps), seen)
-            return answer.resource(await _replace(gate, change), prefer=prefer)
-        except StaleVersionError:
-            if version is not None:
-                raise
+        checked = changes.patch(gate, gate.decide(by_id), by_id, copied_steps(steps), seen)
+        if (stored := await _won(gate, checked, version)) is not None:
+            return answer.resource(stored, prefer=prefer)
     raise ConflictError()
 
 
@@ -164,6 +159,16 @@ async def check_found(gate: Gate, change: Change, stored: Resource) -> None:
 def copied_steps(steps: json_patch.Patch) -> json_patch.Patch:
     """Return a copy for one more try: values of a patch become part of what is patched."""
     return [copied(step) for step in steps]
+
+
+async def _won(gate: Gate, checked: Awaitable[Change], version: str | None) -> Resource | None:
+    """Check and store; None if somebody else was first, unless the caller has named the version."""
+    try:
+        return await _replace(gate, await checked)
+    except StaleVersionError:
+        if version is not None:
+            raise
+        return None
 
 
 async def _create(gate: Gate, change: Change) -> tuple[Resource, bool]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
 import json
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from facade.audit.retention import Removed
+from facade.audit.retention import retire as remove_old
 from facade.audit.search import Question, find, summary
 from facade.audit.settings import AuditSettings
 from facade.audit.state import StateDir
@@ -96,59 +100,15 @@ async def _hapi(settings: AuditSettings) -> AsyncIterator[HAPIClient]:
         yield hapi
 
 
-@app.command()
-def search(
-    context: typer.Context,
-    patient: Patient = None,
-    user: User = None,
-    since: Since = None,
-    until: Until = None,
-    action: Action = None,
-    request: Request = None,
-    token: Token = None,
-    refused: Refused = False,
-    as_json: JSON = False,
-) -> None:
-    """Who did what, when and to whose record; oldest first. / 감사 기록 검색"""
-    with reported():
-        question = _question(patient, user, since, until, action, request, token, refused)
-        rows = asyncio.run(_rows(_recorded(context, question, "search"), question))
-        if as_json:
-            typer.echo(json.dumps(rows))
-        else:
-            table(_SHOWN, [[row[name] or "-" for name in _SHOWN] for row in rows])
-
-
-@app.command()
-def export(
-    context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="A file that does not exist yet.")],
-    patient: Patient = None,
-    user: User = None,
-    since: Since = None,
-    until: Until = None,
-    action: Action = None,
-    request: Request = None,
-    token: Token = None,
-    refused: Refused = False,
-) -> None:
-    """Write AuditEvents as NDJSON, seals included; no condition: all of it. / 감사 기록 내보내기"""
-    with reported():
-        question = _question(patient, user, since, until, action, request, token, refused)
-        settings = _recorded(context, question, "export")
-        written = asyncio.run(_export(settings, question, file))
-        typer.echo(f"{written} events")
-
-
 def _question(
-    patient: str | None,
-    user: str | None,
-    since: str | None,
-    until: str | None,
-    action: str | None,
-    request: str | None,
-    token: str | None,
-    refused: bool,
+    patient: Patient = None,
+    user: User = None,
+    since: Since = None,
+    until: Until = None,
+    action: Action = None,
+    request: Request = None,
+    token: Token = None,
+    refused: Refused = False,
 ) -> Question:
     for instant in (since, until):
         if instant is not None and not _INSTANT.fullmatch(instant):
@@ -160,6 +120,46 @@ def _question(
     if patient is not None and not patient.startswith("Patient/"):
         raise OperatorError("a patient is named as Patient/ID")
     return Question(patient, user, since, until, action, request, token, refused)
+
+
+def _asks(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a question, in the place of its parameter `question`."""
+    options = inspect.signature(_question, eval_str=True).parameters
+    own = inspect.signature(command, eval_str=True).parameters
+    parameters = {**{name: own[name] for name in own if name != "question"}, **options}
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        with reported():
+            question = _question(**{name: given.pop(name) for name in options})
+            command(question=question, **given)
+
+    run.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
+    run.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
+    return run
+
+
+@app.command()
+@_asks
+def search(context: typer.Context, question: Question, as_json: JSON = False) -> None:
+    """Who did what, when and to whose record; oldest first. / 감사 기록 검색"""
+    rows = asyncio.run(_rows(_recorded(context, question, "search"), question))
+    if as_json:
+        typer.echo(json.dumps(rows))
+    else:
+        table(_SHOWN, [[row[name] or "-" for name in _SHOWN] for row in rows])
+
+
+@app.command()
+@_asks
+def export(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A file that does not exist yet.")],
+    question: Question,
+) -> None:
+    """Write AuditEvents as NDJSON, seals included; no condition: all of it. / 감사 기록 내보내기"""
+    settings = _recorded(context, question, "export")
+    typer.echo(f"{asyncio.run(_export(settings, question, file))} events")
 
 
 def _recorded(context: typer.Context, question: Question, how: str) -> AuditSettings:
@@ -186,6 +186,31 @@ async def _export(settings: AuditSettings, question: Question, file: Path) -> in
         out.flush()
         os.fsync(out.fileno())
     return written
+
+
+@app.command()
+def retire(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="Where it is exported to; does not exist yet.")],
+) -> None:
+    """Export and remove what is older than DEPLOY_AUDIT_KEEP_DAYS. / 기한 지난 기록 내보내고 삭제"""
+    with reported():
+        installation = of(context)
+        installation.use("audit-shipper")
+        settings = AuditSettings()
+        if not settings.keep_days:
+            raise OperatorError("events are kept for ever", do="set DEPLOY_AUDIT_KEEP_DAYS and run `make up`")
+        before = datetime.now(UTC) - timedelta(days=settings.keep_days)
+        installation.record("audit-retire", "D", before=before.isoformat(timespec="seconds"))
+        # No program has this secret in its variables.
+        secret = (installation.var / "secrets" / "hapi-retention").read_text().strip()
+        removed = asyncio.run(_retire(settings, secret, before, file))
+        typer.echo(f"{removed.events} events removed; the trail goes on behind number {removed.checkpoint}")
+
+
+async def _retire(settings: AuditSettings, secret: str, before: datetime, file: Path) -> Removed:
+    async with HAPIClient(settings.hapi_url, secret, timeout_s=settings.timeout_s, connections=2) as hapi:
+        return await remove_old(hapi, settings.state_dir, settings.key, before=before, export=file)
 
 
 @app.command()

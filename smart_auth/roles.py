@@ -43,7 +43,7 @@ TABLE = """
 | Observation vital-signs  | rs    | crus         | rs          | -    | crus  | rs own                | -                              |
 | Observation uncategorised| rs    | rs           | rs          | rs   | rs    | -                     | -                              |
 | Medication               | rs    | crus         | rs          | rs   | rs    | r own referenced      | r shared referenced            |
-| MedicationKnowledge      | rs    | crus         | rs          | rs   | rs    | r own referenced      | r shared referenced            |
+| MedicationKnowledge      | rs    | crus         | rs          | rs   | rs    | -                     | -                              |
 | MedicationRequest        | rs    | crus         | rs          | rs   | rs    | rs own                | rs shared                      |
 | MedicationAdministration | rs    | crus         | rs          | rs   | rs    | rs own                | rs shared                      |
 | MedicationDispense       | rs    | crus         | rs          | rs   | rs    | rs own                | rs shared                      |

@@ -73,6 +73,7 @@ DICOM_TYPE: Final = {
     "start": ("110100", "Application Activity"),
     "stop": ("110100", "Application Activity"),
     "alert": ("110113", "Security Alert"),
+    "audit-retire": ("110101", "Audit Log Used"),
     "audit-read": ("110101", "Audit Log Used"),
 }
 

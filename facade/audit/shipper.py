@@ -100,11 +100,11 @@ class Shipper:
         """Without a state there must be no trail: a second chain beside the first would prove nothing."""
         async for attempt in self._attempts():
             try:
-                first = await self._trail.exists(1)
+                first = await self._trail.exists()
             except HAPIError as error:
                 self._wait_for(error, attempt)
                 continue
-            if first is not None and batch is None:
+            if first and batch is None:
                 raise ChainStateError(
                     "HAPI holds a trail, but the shipper's state folder is empty: restore state.json and "
                     "anchors.jsonl from their backup"

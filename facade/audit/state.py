@@ -3,6 +3,7 @@
 `state.json`  where the chain stands and what of the spool is done.
 `next.json`   the sealed batch, written before it is sent: after a kill the very same events are sent again.
 `anchors.jsonl` the chain's head once a minute, signed, only ever appended to; it lies outside HAPI.
+`checkpoints.jsonl` up to where the trail was whole and was then removed (`retention`), in the same form.
 `status.json` backlog and drain rate, for people and monitors; losing it loses nothing.
 """
 
@@ -49,10 +50,10 @@ class Anchor:
     key: str
     signature: str
 
-    def message(self) -> bytes:
-        """What the signature is over."""
+    def message(self, kind: str = "anchor") -> bytes:
+        """What the signature is over; an anchor is never good for a checkpoint."""
         said = {"at": self.at, "hash": self.hash, "key": self.key, "sequence": self.sequence}
-        return bytes(rfc8785.dumps(said))
+        return bytes(rfc8785.dumps(said if kind == "anchor" else {**said, "kind": kind}))
 
 
 class StateDir:
@@ -112,8 +113,19 @@ class StateDir:
 
     def anchors(self) -> list[Anchor]:
         """All anchors, oldest first. A torn last line is none (it was never relied on)."""
+        return self._lines(self.anchors_path)
+
+    def checkpoint(self) -> Anchor | None:
+        """The newest checkpoint: verification goes on behind it."""
+        return next(iter(reversed(self._lines(self._checkpoints_path))), None)
+
+    @property
+    def _checkpoints_path(self) -> Path:
+        return self._directory / "checkpoints.jsonl"
+
+    def _lines(self, path: Path) -> list[Anchor]:
         try:
-            text = self.anchors_path.read_bytes()
+            text = path.read_bytes()
         except FileNotFoundError:
             return []
         found = []
@@ -130,21 +142,29 @@ class StateDir:
                     )
                 )
             except (KeyError, TypeError, ValueError) as error:
-                raise ChainStateError(f"line {number} of anchors.jsonl cannot be read") from error
+                raise ChainStateError(f"line {number} of {path.name} cannot be read") from error
         return found
 
     def append_anchor(self, head: Head, signer: Signer) -> None:
         """Anchor the head: durable on return."""
+        self._append(self.anchors_path, head, signer)
+
+    def append_checkpoint(self, head: Head, signer: Signer) -> None:
+        """Say that all up to `head` was whole and may go: durable on return."""
+        self._append(self._checkpoints_path, head, signer, "checkpoint")
+
+    def _append(self, path: Path, head: Head, signer: Signer, kind: str = "anchor") -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         bare = Anchor(at, head.sequence, head.hash, signer.key_id, "")
+        message = bare.message(kind)
         line = {
             "at": at,
             "sequence": head.sequence,
             "hash": head.hash,
             "key": signer.key_id,
-            "signature": signer.sign(bare.message()),
+            "signature": signer.sign(message),
         }
-        fd = os.open(self.anchors_path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             size = os.fstat(fd).st_size
             # A kill may have left a torn line; it is ended, so that this one stays readable.

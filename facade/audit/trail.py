@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import orjson
 
-from facade.audit.chain import Signer, digest_of, event_id, seal, seal_of
+from facade.audit.chain import Signer, digest_of, seal, seal_of
 from facade.audit.errors import ChainStateError
 from facade.audit.event import REFERENCE, Who, audit_event, request_id_of
 from facade.audit.names import NEURONOVA_REFERENCE
@@ -111,10 +111,10 @@ class Trail:
             if str(entry.get("response", {}).get("status", "")).startswith("200"):
                 self._known.add(target)
 
-    async def exists(self, sequence: int) -> dict[str, Any] | None:
-        """The stored event with this sequence number, if there is one."""
-        found = await self.stored([event_id(sequence)])
-        return found.get(event_id(sequence))
+    async def exists(self) -> bool:
+        """Whether HAPI holds an event, whichever: the first ones may have been kept long enough."""
+        bundle = await self._hapi.search("AuditEvent", [("_elements", "id")], count=1)
+        return bool(bundle.get("entry"))
 
     async def stored(self, ids: list[str]) -> dict[str, dict[str, Any]]:
         """The stored events among `ids`, by id."""

@@ -1,9 +1,9 @@
 """Walks the whole trail in HAPI and names the first break.
 
-Checked, event by event: that it is there, that its content has the hash it says, that it is signed, that it
-follows the one before. Then: the anchors (signed, never out of order, naming the very hashes), the tail
-(nothing that the shipper's state or an anchor knows is missing), and that HAPI holds no AuditEvent outside
-the chain.
+It begins behind the newest checkpoint (`retention`), if there is one. Checked, event by event: that it is
+there, that its content has the hash it says, that it is signed, that it follows the one before. Then: the
+anchors (signed, never out of order, naming the very hashes), the tail (nothing that the shipper's state or an
+anchor knows is missing), and that HAPI holds no AuditEvent outside the chain.
 """
 
 from __future__ import annotations
@@ -55,24 +55,41 @@ async def verify(hapi: HAPIClient, state_dir: Path, key: Path) -> VerifyReport:
     state = StateDir(state_dir)
     try:
         # Read before the walk: a shipper at work only adds to what these promise.
-        anchors, head = state.anchors(), state.head()
+        anchors, head, checkpoint = state.anchors(), state.head(), state.checkpoint()
     except ChainStateError as error:
         return VerifyReport(0, GENESIS, 0, Break("state", None, None, str(error)))
-    walk = _Walk(hapi, verifier, anchors, head or Head())
+    if checkpoint is not None and not verifier.is_signed(
+        checkpoint.message("checkpoint"), checkpoint.signature
+    ):
+        name = event_id(checkpoint.sequence)
+        what = f"the checkpoint of {name} is not signed by this key"
+        return VerifyReport(0, GENESIS, 0, Break("anchor", checkpoint.sequence, name, what))
+    walk = _Walk(hapi, verifier, anchors, head or Head(), checkpoint)
     found = await walk.first_break()
-    return VerifyReport(walk.sequence, walk.hash, len(anchors), found)
+    return VerifyReport(walk.sequence - walk.removed, walk.hash, len(anchors), found)
 
 
 class _Walk:
-    def __init__(self, hapi: HAPIClient, verifier: Verifier, anchors: list[Anchor], head: Head) -> None:
+    def __init__(
+        self,
+        hapi: HAPIClient,
+        verifier: Verifier,
+        anchors: list[Anchor],
+        head: Head,
+        checkpoint: Anchor | None,
+    ) -> None:
         self._hapi = hapi
         self._verifier = verifier
         self._anchors = anchors
         self._head = head
         self._hashes: dict[int, str] = {}  # of anchored sequence numbers
         self._anchored = {anchor.sequence for anchor in anchors}
-        self.sequence = 0
-        self.hash = GENESIS
+        # What was removed after it was kept long enough: the chain goes on behind it.
+        self.removed = 0 if checkpoint is None else checkpoint.sequence
+        self.sequence = self.removed
+        self.hash = GENESIS if checkpoint is None else checkpoint.hash
+        if checkpoint is not None:
+            self._hashes[checkpoint.sequence] = checkpoint.hash
 
     async def first_break(self) -> Break | None:
         """The break nearest to the beginning of the trail."""
@@ -159,7 +176,7 @@ class _Walk:
             # Whatever was shipped meanwhile counts as well.
             if (wrong := await self._events()) is not None:
                 return wrong
-            if int(bundle.get("total", 0)) <= before:
+            if int(bundle.get("total", 0)) <= before - self.removed:
                 return None
             if self.sequence == before:
                 break
@@ -167,16 +184,29 @@ class _Walk:
         async for event in self._hapi.search_all("AuditEvent", [("_elements", "id")]):
             name = str(event["id"])
             is_link = name.startswith("ae-") and len(name) == len(last) and name <= last
+            if name <= event_id(self.removed) and is_link:
+                is_link = await self._is_left_over(name)
             if not is_link and await self._is_still_outside(name):
                 return Break(
                     "foreign", None, name, f"AuditEvent/{name} is outside the chain: it was inserted"
                 )
         return None
 
+    async def _is_left_over(self, name: str) -> bool:
+        """True for an event of ours whose removal was interrupted."""
+        event = await self._hapi.read("AuditEvent", name)
+        seal = seal_of(event)
+        return (
+            seal is not None
+            and event_id(seal.sequence) == name
+            and seal.hash == digest_of(event)
+            and self._verifier.is_signed(bytes.fromhex(seal.hash), seal.signature)
+        )
+
     async def _is_still_outside(self, name: str) -> bool:
         """False for an event that the shipper added after the walk."""
         await self._events()
-        return not (name.startswith("ae-") and name <= event_id(self.sequence))
+        return not (name.startswith("ae-") and event_id(self.removed) < name <= event_id(self.sequence))
 
     async def _page(self, first: int) -> dict[str, Resource]:
         ids = ",".join(event_id(sequence) for sequence in range(first, first + _PAGE))

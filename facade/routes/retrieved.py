@@ -54,7 +54,8 @@ async def streamed(
 ) -> Response:
     """What `pixels` answers, passed on as it comes."""
     async with AsyncExitStack() as stack:
-        pixels = await stack.enter_async_context(Pixels(seen.gate.services.settings.pixels_socket))
+        here = seen.gate.services
+        pixels = await stack.enter_async_context(Pixels(here.settings.pixels_socket, here.pixels_circuit))
         media_type, body = await ask(pixels)
         still_open = stack.pop_all()
 

@@ -80,7 +80,7 @@ async def upload(request: Request) -> Response:
         path = settings.stow_dir / name
         try:
             await _spool(request, path, settings.stow_max_bytes)
-            async with Pixels(settings.pixels_socket) as pixels:
+            async with Pixels(settings.pixels_socket, services(request).pixels_circuit) as pixels:
                 parts = _parts(await pixels.inspect(name, content_type))
                 await _decide(request, gate, decision, parts, study_uid)
                 await _store(request, gate, pixels, name, parts)

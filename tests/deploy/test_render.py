@@ -125,6 +125,7 @@ def test_no_program_gets_a_secret_of_another_kind(rendered: Settings) -> None:
         "hapi-nginx": {"hapi"},
         "hapi-receiver": {"receiver", "hapi"},
         "hapi-shipper": {"audit-shipper", "hapi"},
+        "hapi-retention": {"hapi"},
         "orthanc-nginx": set(),
         "mariadb-openemr": set(),
     }

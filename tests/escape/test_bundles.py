@@ -4,35 +4,13 @@ from typing import Any
 
 import pytest
 
+from tests.escape.bodies import ORDER, observation
 from tests.escape.probe import Probe, distinct
 from tests.escape.suite import Suite, nothing_escapes
 
 pytestmark = pytest.mark.server
 
-_OBSERVATION = {
-    "resourceType": "Observation",
-    "status": "final",
-    "category": [
-        {
-            "coding": [
-                {
-                    "system": "http://terminology.hl7.org/CodeSystem/observation-category",
-                    "code": "vital-signs",
-                }
-            ]
-        }
-    ],
-    "code": {"coding": [{"system": "http://loinc.org", "code": "8867-4"}]},
-    "subject": {"reference": "Patient/<own.patient>"},
-}
-_ORDER = {
-    "resourceType": "ServiceRequest",
-    "status": "active",
-    "intent": "order",
-    "code": {"text": "MR"},
-    "subject": {"reference": "Patient/<foreign.patient>"},
-    "requester": {"reference": "Organization/<hospital.organization>"},
-}
+_OBSERVATION = observation("own")
 
 
 def entry(method: str, url: str, resource: dict[str, Any] | None = None, **request: str) -> dict[str, Any]:
@@ -99,8 +77,8 @@ _WRITES = [
     ),
     entry("POST", "Observation", _OBSERVATION, ifNoneExist="subject=Patient/<foreign.patient>"),
     entry("POST", "Observation", _OBSERVATION, ifNoneExist="value-string=Value<foreign.marker>"),
-    entry("POST", "ServiceRequest", _ORDER),
-    entry("POST", "ServiceRequest", _ORDER, ifNoneExist="identifier=<foreign.accession>"),
+    entry("POST", "ServiceRequest", ORDER),
+    entry("POST", "ServiceRequest", ORDER, ifNoneExist="identifier=<foreign.accession>"),
     entry("POST", "Patient", {"resourceType": "Patient"}, ifNoneExist="identifier=<foreign.mrn>"),
     entry("POST", "Patient?identifier=<foreign.mrn>", {"resourceType": "Patient"}),
     entry(

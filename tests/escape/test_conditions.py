@@ -2,36 +2,14 @@
 
 import pytest
 
+from tests.escape.bodies import ORDER, observation
 from tests.escape.probe import Probe, distinct
 from tests.escape.suite import Suite, nothing_escapes
 
 pytestmark = pytest.mark.server
 
 _PATIENT = {"resourceType": "Patient", "active": True}
-_ORDER = {
-    "resourceType": "ServiceRequest",
-    "status": "active",
-    "intent": "order",
-    "code": {"text": "x"},
-    "subject": {"reference": "Patient/<foreign.patient>"},
-    "requester": {"reference": "Organization/<hospital.organization>"},
-}
-_OBSERVATION = {
-    "resourceType": "Observation",
-    "status": "final",
-    "category": [
-        {
-            "coding": [
-                {
-                    "system": "http://terminology.hl7.org/CodeSystem/observation-category",
-                    "code": "vital-signs",
-                }
-            ]
-        }
-    ],
-    "code": {"text": "x"},
-    "subject": {"reference": "Patient/<foreign.patient>"},
-}
+_OBSERVATION = observation("foreign")
 _PATCH = [{"op": "replace", "path": "/active", "value": False}]
 _JSON_PATCH = {"Content-Type": "application/json-patch+json"}
 _TAGS = ('W/"1"', '"1"', "*", 'W/"2"', 'W/"1", W/"2"', 'W/"99"', "x")
@@ -81,7 +59,7 @@ PROBES = distinct(
         *(Probe("POST", "Patient", _PATIENT, {"If-None-Exist": query}) for query in _QUERIES),
         *(Probe("POST", "Observation", _OBSERVATION, {"If-None-Exist": query}) for query in _OBSERVATIONS),
         *(
-            Probe("POST", "ServiceRequest", _ORDER, {"If-None-Exist": q})
+            Probe("POST", "ServiceRequest", ORDER, {"If-None-Exist": q})
             for q in ("identifier=<foreign.accession>", "_id=<foreign.order>")
         ),
         *(Probe("PUT", f"Patient?{query}", _PATIENT, {"If-Match": 'W/"1"'}) for query in _QUERIES),

@@ -1,6 +1,7 @@
 """A facade in this process in front of the real HAPI, with one person of each role and two patients."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +57,26 @@ async def people(hapi: Any) -> AsyncIterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
+def facade_with(
+    hapi: Any, redis: Redis, keys_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., AbstractAsyncContextManager[World]]:
+    """A facade of its own in front of the real HAPI, with these settings."""
+
+    def opening(**changes: Any) -> AbstractAsyncContextManager[World]:
+        directory, secret = tmp_path_factory.mktemp("facade"), hapi.secrets["hapi-facade"]
+        return opened(
+            directory, redis, hapi_url=hapi.hapi_url, hapi_secret=secret, keys_dir=keys_dir, **changes
+        )
+
+    return opening
+
+
+@pytest.fixture(scope="session")
 async def world(
-    hapi: Any, redis: Redis, keys_dir: Path, people: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    facade_with: Callable[..., AbstractAsyncContextManager[World]], people: dict[str, str]
 ) -> AsyncIterator[World]:
     """The facade with everybody signed in by the code flow."""
-    directory = tmp_path_factory.mktemp("facade")
-    async with opened(
-        directory, redis, hapi_url=hapi.hapi_url, hapi_secret=hapi.secrets["hapi-facade"], keys_dir=keys_dir
-    ) as facade:
+    async with facade_with() as facade:
         await facade.sign_in("admin", "admin")
         for name in ("doctor", "rib", "lab", "nurse"):
             await facade.sign_in(name, name, fhir_user=people[name])

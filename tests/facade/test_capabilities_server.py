@@ -1,5 +1,6 @@
 """What the CapabilityStatement states is answered; what it does not state is refused."""
 
+import re
 from typing import Any
 
 import pytest
@@ -52,3 +53,67 @@ async def test_every_stated_operation_is_known_and_no_other(world: World) -> Non
         for name in ("everything", "meta", "expunge", "export", "reindex"):
             answer = await world.ask("admin", "GET", f"{type_}/none/${name}")
             assert (answer.status_code == 404) == (name in names), (type_, name, answer.text)
+
+
+# What is asked for each stated interaction: method, what follows the type, and what is sent.
+ASKED: dict[str, tuple[str, str, Any]] = {
+    "read": ("GET", "/none", None),
+    "vread": ("GET", "/none/_history/1", None),
+    "history-instance": ("GET", "/none/_history", None),
+    "history-type": ("GET", "/_history?_count=1", None),
+    "search-type": ("GET", "?_id=none", None),
+    "create": ("POST", "", {"no-such": 1}),
+    "update": ("PUT", "/none", {"id": "none", "no-such": 1}),
+    "patch": ("PATCH", "/none", [{"op": "remove", "path": "/language"}]),
+    "delete": ("DELETE", "/none", None),
+}
+LETTERS = {
+    "c": ["create"],
+    "r": ["read", "vread", "history-instance"],
+    "u": ["update", "patch"],
+    "d": ["delete"],
+}
+LETTERS["s"] = ["search-type", "history-type"]
+
+
+def told(documentation: str) -> dict[str, set[str]]:
+    """Which person is told of which interactions: `Patient - admin: cruds; patient: rs own`, row by row."""
+    found: dict[str, set[str]] = {}
+    for row in documentation.splitlines():
+        for cell in row.partition(" - ")[2].split("; "):
+            role, _, right = cell.partition(": ")
+            codes = {code for letter in right.split()[0] for code in LETTERS[letter]}
+            found.setdefault(role, set()).update(codes - set(re.findall(r"\(not (\S+)\)", right)))
+    return found
+
+
+@pytest.mark.parametrize("who", ["admin", "doctor", "rib", "lab", "nurse", "patient", "external"])
+async def test_each_interaction_is_answered_to_whom_it_is_stated_for_and_to_nobody_else(
+    world: World, who: str
+) -> None:
+    async with world.browser() as browser:
+        for resource in await stated(world):
+            type_, mine = resource["type"], told(resource["documentation"]).get(who, set())
+            offered = {interaction["code"] for interaction in resource["interaction"]}
+            assert mine <= offered, type_
+            for code, (method, rest, body) in ASKED.items():
+                kind = "json-patch" if method == "PATCH" else "fhir"
+                headers = world.tokens[who] | {
+                    "Content-Type": f"application/{kind}+json",
+                    "If-Match": 'W/"1"',
+                }
+                if (type_, code) == ("Provenance", "search-type"):
+                    rest = "?target=Patient/none"  # the word "target": what it speaks about has to be named
+                sent = {"resourceType": type_, **body} if isinstance(body, dict) else body
+                answer = await browser.request(method, f"/fhir/{type_}{rest}", json=sent, headers=headers)
+                is_refused = answer.status_code == 403
+                assert is_refused == (code not in mine), (type_, code, answer.text)
+                assert answer.status_code < 500
+
+
+async def test_a_statement_offers_to_somebody_what_it_offers(world: World) -> None:
+    for resource in await stated(world):
+        people = told(resource["documentation"]).values()
+        assert {one["code"] for one in resource["interaction"]} == set().union(*people), resource["type"]
+        for name in ("searchInclude", "searchRevInclude"):
+            assert resource.get(name) != ["*"], resource["type"]

@@ -6,28 +6,16 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
-from tests.facade.world import World, code_of, opened
+from tests.facade.world import World, code_of
 
 pytestmark = pytest.mark.server
 
 
 @pytest.fixture(scope="module")
-async def strict(
-    hapi: Any, redis: Redis, keys_dir: Any, people: dict[str, str], tmp_path_factory: Any
-) -> AsyncIterator[World]:
+async def strict(facade_with: Any, people: dict[str, str]) -> AsyncIterator[World]:
     """The facade with rates so low that they are never refilled while a test runs."""
-    async with opened(
-        tmp_path_factory.mktemp("facade"),
-        redis,
-        hapi_url=hapi.hapi_url,
-        hapi_secret=hapi.secrets["hapi-facade"],
-        keys_dir=keys_dir,
-        rate_fhir=20,
-        rate_dicomweb=20,
-        rate_anonymous=2,
-    ) as world:
+    async with facade_with(rate_fhir=20, rate_dicomweb=20, rate_anonymous=2) as world:
         clock = 0.0
         world.services.rates._clock = lambda: clock
         await world.sign_in("doctor", "doctor", fhir_user=people["doctor"])

@@ -24,7 +24,7 @@ from starlette.routing import Mount
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from facade import hub
+from facade import circuit, hub
 from facade.arrival import Arrival
 from facade.audit.spool import Spool, decode
 from facade.hapi import HAPIClient
@@ -152,7 +152,7 @@ async def facade(redis_server: Any, tmp_path: Path) -> AsyncIterator[Facade]:
         signing_key=tmp_path / "unused",
     )
     hapi = HAPIClient("http://hapi.test/fhir", "secret", transport=httpx.MockTransport(made.answer))
-    services = Services(settings, hapi, auth, spool, redis)
+    services = Services(settings, hapi, auth, spool, redis, circuit.of_pixels(settings))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:

@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from facade.hapi import HAPIClient
 from facade.routes import images as images_module
 from imaging.index import Index
 from tests.facade.test_dicomweb_server import Images
-from tests.facade.world import World, code_of, opened
+from tests.facade.world import World, code_of
 from tests.servers.stack import Stack
 from tests.smart_auth.flow import Flow, log_in
 
@@ -38,19 +37,9 @@ def hung(stack: Stack) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-async def facade(
-    hapi: Stack, redis: Redis, keys_dir: Any, people: dict[str, str], tmp_path_factory: Any
-) -> AsyncIterator[World]:
+async def facade(facade_with: Any, people: dict[str, str]) -> AsyncIterator[World]:
     """A facade that would wait for HAPI for minutes, and takes four requests at a time."""
-    async with opened(
-        tmp_path_factory.mktemp("facade"),
-        redis,
-        hapi_url=hapi.hapi_url,
-        hapi_secret=hapi.secrets["hapi-facade"],
-        keys_dir=keys_dir,
-        hapi_timeout_s=PATIENT_S,
-        in_flight_max=4,
-    ) as world:
+    async with facade_with(hapi_timeout_s=PATIENT_S, in_flight_max=4) as world:
         await world.sign_in("doctor", "doctor", fhir_user=people["doctor"])
         yield world
 
@@ -121,19 +110,9 @@ async def test_what_was_never_seen_is_not_shown_while_nobody_can_say_whose_it_is
 
 
 async def test_the_circuit_opens_and_closes_again(
-    hapi: Stack, redis: Redis, keys_dir: Any, people: dict[str, str], tmp_path_factory: Any
+    facade_with: Any, hapi: Stack, people: dict[str, str]
 ) -> None:
-    async with opened(
-        tmp_path_factory.mktemp("facade"),
-        redis,
-        hapi_url=hapi.hapi_url,
-        hapi_secret=hapi.secrets["hapi-facade"],
-        keys_dir=keys_dir,
-        hapi_timeout_s=1.0,
-        breaker_failures=2,
-        breaker_open_s=1.0,
-        accel=True,
-    ) as world:
+    async with facade_with(hapi_timeout_s=1.0, breaker_failures=2, breaker_open_s=1.0, accel=True) as world:
         await world.sign_in("doctor", "doctor", fhir_user=people["doctor"])
         looked_at = {"If-None-Match": 'W/"0"'}
         passed = await world.ask("doctor", "GET", people["own"])

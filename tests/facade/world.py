@@ -75,6 +75,25 @@ class World:
         return found
 
 
+def settings_of(directory: Path, **changes: Any) -> FacadeSettings:
+    """Settings of a facade with its files in this folder, and nothing behind it that answers."""
+    values: dict[str, Any] = {
+        "base_url": ORIGIN,
+        "hapi_url": "http://127.0.0.1:9/fhir",
+        "hapi_secret": "unused",
+        "redis_url": "unix:///unused",
+        "pixels_socket": directory / "pixels.sock",
+        "stow_dir": directory / "stow",
+        "spool_dir": directory / "spool",
+        "data_dir": directory / "dicom",
+        "receiver_url": "http://127.0.0.1:9",
+        "receiver_secret": "unused",
+        "signing_key": directory / "report.pem",
+        "accel": False,
+    }
+    return FacadeSettings(**(values | changes))
+
+
 @asynccontextmanager
 async def opened(
     directory: Path,
@@ -87,21 +106,7 @@ async def opened(
     **changes: Any,
 ) -> AsyncIterator[World]:
     """The facade in this process, with its lifespan."""
-    values: dict[str, Any] = {
-        "base_url": ORIGIN,
-        "hapi_url": hapi_url,
-        "hapi_secret": hapi_secret,
-        "redis_url": "unix:///unused",
-        "pixels_socket": directory / "pixels.sock",
-        "stow_dir": directory / "stow",
-        "spool_dir": directory / "spool",
-        "data_dir": directory / "dicom",
-        "receiver_url": "http://127.0.0.1:9",
-        "receiver_secret": "unused",
-        "signing_key": directory / "report.pem",
-        "accel": False,
-    }
-    settings = FacadeSettings(**(values | changes))
+    settings = settings_of(directory, hapi_url=hapi_url, hapi_secret=hapi_secret, **changes)
     auth_settings = settings_for(directory, "unix:///unused", **({"keys_dir": keys_dir} if keys_dir else {}))
     arrival = create_app(settings, auth_settings, transport=transport, redis=redis)
     assert isinstance(arrival, Arrival)

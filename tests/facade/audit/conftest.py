@@ -52,6 +52,10 @@ class Store:
         return self._transaction(bundle)
 
     def _transaction(self, bundle: dict[str, Any]) -> httpx.Response:
+        if all(entry["request"]["method"] == "DELETE" for entry in bundle["entry"]):
+            for entry in bundle["entry"]:
+                del self.events[entry["request"]["url"].removeprefix("AuditEvent/")]
+            return httpx.Response(200, json={"resourceType": "Bundle", "entry": []})
         for entry in bundle["entry"]:
             event = entry["resource"]
             text = json.dumps(event)
@@ -70,6 +74,8 @@ class Store:
 
     def _search(self, request: httpx.Request) -> httpx.Response:
         params = request.url.params
+        if (name := request.url.path.rpartition("/")[2]) in self.events:
+            return httpx.Response(200, json=self.events[name])
         if params.get("_summary") == "count":
             return httpx.Response(200, json={"resourceType": "Bundle", "total": len(self.events)})
         found = sorted(self.events.values(), key=lambda event: str(event["id"]))

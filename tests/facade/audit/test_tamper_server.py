@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ import pytest
 from deploy.__main__ import free_ports
 from deploy.settings import ROOT, Settings
 from facade.audit.event import Who, audit_event
+from facade.audit.retention import Removed, retire
 from facade.audit.spool import Spool
 from facade.audit.verify import verify
 from facade.hapi import HAPIClient
@@ -169,9 +171,41 @@ async def test_a_forged_copy_of_an_event_is_found(vault: Vault) -> None:
         assert found == ("unchained", name(7))
 
 
+async def test_what_was_kept_long_enough_leaves_the_database_and_nobody_else_may_take_anything(
+    vault: Vault,
+) -> None:
+    vault.ship(EVENTS)
+    old = vault.sequence - EVENTS
+    for caller in ("hapi-shipper", "hapi-facade", "hapi-workers", "hapi-receiver"):
+        async with HAPIClient(vault.stack.hapi_url, vault.stack.secrets[caller]) as other:
+            assert (await other.send("DELETE", f"AuditEvent/{name(1)}")).status_code == 403, caller
+    async with HAPIClient(vault.stack.hapi_url, vault.stack.secrets["hapi-retention"]) as hapi:
+        event = await hapi.read("AuditEvent", name(old + 1))
+        assert (
+            await hapi.send("PUT", f"AuditEvent/{name(1)}", json=event | {"id": name(1)})
+        ).status_code == 403
+        assert (await hapi.send("POST", "AuditEvent", json=record(1))).status_code == 403
+        assert (await hapi.send("GET", "Patient?_id=x")).status_code == 403
+        assert (
+            await hapi.send("POST", "AuditEvent/$expunge", json={"resourceType": "Parameters"})
+        ).status_code == 403
+        export = vault.stack.var / "export.ndjson"
+        moment = datetime.fromisoformat(event["recorded"])
+        key = Path(vault.stack.variables("audit-shipper")["FACADE_AUDIT_KEY"])
+        done = await retire(hapi, vault.stack.var / "audit", key, before=moment, export=export)
+    assert done == Removed(old, old)
+    assert len(export.read_text().splitlines()) == old
+    assert await vault.first_break() is None
+    for table in ("HFJ_RES_VER", "HFJ_RESOURCE"):
+        rows = vault.sql(f"SELECT 'left', COUNT(*) FROM {table} WHERE RES_TYPE = 'AuditEvent'")
+        assert f"left   | {EVENTS}" in rows, rows
+    vault.ship(1)
+    assert await vault.first_break() is None
+
+
 async def test_a_cut_tail_is_found_and_so_is_what_is_taken_from_the_middle(vault: Vault) -> None:
     assert await vault.first_break() is None
     vault.sql(removed(f">= '{name(vault.sequence - 1)}'"))
     assert await vault.first_break() == ("truncated", name(vault.sequence - 1))
-    vault.sql(removed(f"= '{name(2)}'"))
-    assert await vault.first_break() == ("missing", name(2))
+    vault.sql(removed(f"= '{name(EVENTS + 2)}'"))
+    assert await vault.first_break() == ("missing", name(EVENTS + 2))

@@ -3,6 +3,7 @@ package org.neuronova.store;
 import static org.neuronova.store.Caller.FACADE;
 import static org.neuronova.store.Caller.NGINX;
 import static org.neuronova.store.Caller.RECEIVER;
+import static org.neuronova.store.Caller.RETENTION;
 import static org.neuronova.store.Caller.SHIPPER;
 import static org.neuronova.store.Caller.WORKERS;
 import static org.neuronova.store.Interaction.CREATE;
@@ -60,6 +61,8 @@ final class AllowList {
         // A reference in the trail is literal only where its target exists, so the shipper may look.
         CLINICAL.forEach(type -> permit(SHIPPER, type, READ));
         permit(SHIPPER, "AuditEvent", READ, SEARCH, CREATE);
+        // Reads what it exports first, and can write nothing.
+        permit(RETENTION, "AuditEvent", READ, SEARCH, DELETE);
     }
 
     boolean permits(Caller caller, Interaction interaction, String type) {

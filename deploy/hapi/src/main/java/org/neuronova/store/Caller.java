@@ -11,5 +11,7 @@ public enum Caller {
     /** Ingest, workers and scheduler: what the product itself writes. */
     WORKERS,
     /** The single writer of the trail. */
-    SHIPPER
+    SHIPPER,
+    /** The operator's one command that removes what the trail has kept long enough. */
+    RETENTION
 }

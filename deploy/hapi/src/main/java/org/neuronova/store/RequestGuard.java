@@ -17,7 +17,7 @@ import java.util.Set;
 public class RequestGuard {
 
     private static final Set<Caller> POST_BUNDLES =
-            Set.of(Caller.FACADE, Caller.RECEIVER, Caller.WORKERS, Caller.SHIPPER);
+            Set.of(Caller.FACADE, Caller.RECEIVER, Caller.WORKERS, Caller.SHIPPER, Caller.RETENTION);
 
     private final AllowList allowList;
 

@@ -38,7 +38,7 @@ class ServerConfig {
             ResourceProviderFactory resourceProviders, JpaSystemProvider<?, ?> systemProvider,
             IFhirSystemDao<?, ?> systemDao, ISearchParamRegistry searchParameters, IValidationSupport validation,
             DatabaseBackedPagingProvider paging, IInterceptorService storageInterceptors,
-            EntityManagerFactory database) {
+            EntityManagerFactory database, DaoRegistry daos) {
         RestfulServer server = new RestfulServer(fhir);
         server.registerProviders(resourceProviders.createProviders());
         server.registerProvider(systemProvider);
@@ -52,6 +52,7 @@ class ServerConfig {
         server.setPagingProvider(paging);
         server.registerInterceptor(new RequestGuard(allowList));
         server.registerInterceptor(new FailureLog());
+        server.registerInterceptor(new Retention(daos));
         storageInterceptors.registerInterceptor(new WriteGuard(allowList));
         storageInterceptors.registerInterceptor(new ReadGuard(allowList));
         storageInterceptors.registerInterceptor(new DeliveryLog());

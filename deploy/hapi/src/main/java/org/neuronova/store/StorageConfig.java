@@ -57,6 +57,12 @@ class StorageConfig {
             public boolean isEnforceReferentialIntegrityOnWrite() {
                 return !Trail.shipping() && super.isEnforceReferentialIntegrityOnWrite();
             }
+
+            /** Nothing is ever removed for good but what the trail has kept long enough. */
+            @Override
+            public boolean isExpungeEnabled() {
+                return Trail.retiring();
+            }
         };
         storage.setResourceServerIdStrategy(IdStrategyEnum.UUID);
         storage.setResourceClientIdStrategy(ClientIdStrategyEnum.ALPHANUMERIC);
@@ -64,7 +70,6 @@ class StorageConfig {
         storage.setReuseCachedSearchResultsForMillis(null);
         storage.setDeleteEnabled(true);
         storage.setAllowMultipleDelete(false);
-        storage.setExpungeEnabled(false);
         storage.setAllowExternalReferences(false);
         storage.setTreatBaseUrlsAsLocal(Set.of(settings.baseUrl()));
         storage.setFilterParameterEnabled(false);

@@ -10,7 +10,22 @@ final class Trail {
 
     private static final ThreadLocal<Boolean> SHIPPING = ThreadLocal.withInitial(() -> false);
 
+    private static final ThreadLocal<Boolean> RETIRING = ThreadLocal.withInitial(() -> false);
+
     private Trail() {}
+
+    /** Marks this thread as removing for good what was deleted of the trail; see {@link Retention}. */
+    static void retiring(boolean now) {
+        if (now) {
+            RETIRING.set(true);
+        } else {
+            RETIRING.remove();
+        }
+    }
+
+    static boolean retiring() {
+        return RETIRING.get();
+    }
 
     /** Marks this thread as serving the shipper, which writes AuditEvents and nothing else. */
     static void shipping(boolean now) {
