@@ -70,9 +70,9 @@ async def update(
             asked = Interaction("create", interaction.type, parameters=interaction.parameters)
             change = await changes.create(gate, gate.decide(asked), asked, copied(body))
             if change.found is None:
-                stored, is_new = await _create(gate, change)
+                made, is_new = await _create(gate, change)
                 if is_new:
-                    return answer.resource(stored, 201, location=location(gate, stored), prefer=prefer)
+                    return answer.resource(made, 201, location=location(gate, made), prefer=prefer)
                 if change.is_ours:
                     raise ConflictError("another patient has this MRN", expression="Patient.identifier")
             continue  # somebody else was first: what is there now is to be replaced
