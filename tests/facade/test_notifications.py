@@ -29,12 +29,12 @@ from facade.arrival import Arrival
 from facade.audit.spool import Spool, decode
 from facade.hapi import HAPIClient
 from facade.routes import notifications
-from facade.settings import FacadeSettings
 from facade.state import Services
 from smart_auth import routes as auth_routes
 from smart_auth import users
 from smart_auth.service import SMARTAuth
 from smart_auth.session import Started
+from tests.facade.world import settings_of
 from tests.smart_auth.flow import new_user, settings_for
 
 pytestmark = pytest.mark.server
@@ -138,19 +138,7 @@ async def facade(redis_server: Any, tmp_path: Path) -> AsyncIterator[Facade]:
     await auth.start()
     made = Facade(0, auth, redis, tmp_path / "spool")
     spool = Spool(made.spool, "facade")
-    settings = FacadeSettings(
-        base_url=ORIGIN,
-        hapi_url="http://hapi.test/fhir",
-        hapi_secret="secret",
-        redis_url="unix:///unused",
-        pixels_socket=tmp_path / "unused",
-        stow_dir=tmp_path,
-        spool_dir=made.spool,
-        data_dir=tmp_path,
-        receiver_url="http://127.0.0.1:1",
-        receiver_secret="secret",
-        signing_key=tmp_path / "unused",
-    )
+    settings = settings_of(tmp_path)
     hapi = HAPIClient("http://hapi.test/fhir", "secret", transport=httpx.MockTransport(made.answer))
     services = Services(settings, hapi, auth, spool, redis, circuit.of_pixels(settings))
 
@@ -399,15 +387,3 @@ async def test_one_person_cannot_take_all_connections(facade: Facade) -> None:
     assert refused.value.response.status_code == 429
     for one in opened:
         await one.__aexit__(None, None, None)
-
-
-def test_what_is_no_announcement_is_ignored() -> None:
-    assert hub.parse(b'{"type":"Task","id":"1","version":"2"}') == hub.Change("Task", "1", "2")
-    for rubbish in (
-        b"",
-        b"[]",
-        b"{}",
-        b'{"type":"User","id":"1","version":"1"}',
-        b'{"type":"Task","id":"../x"}',
-    ):
-        assert hub.parse(rubbish) is None
