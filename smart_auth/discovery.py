@@ -55,6 +55,7 @@ def smart_configuration(settings: SMARTAuthSettings) -> dict[str, Any]:
     return {
         **_common(settings),
         "capabilities": list(CAPABILITIES),
+        "management_endpoint": f"{settings.issuer}/apps",
         "user_access_brand_bundle": f"{settings.issuer}/user-access-brands",
         "user_access_brand_identifier": brands.identifier(settings),
     }

@@ -146,8 +146,7 @@ class Grants:
         if "offline_access" not in kept.words and not await self._sessions.is_alive(grant.session_id):
             raise _invalid_grant()
         wanted = kept & scopes.parse(form["scope"]) if form.get("scope") else kept
-        # The ceiling of the client may have become lower since the person agreed.
-        granted = within_role(wanted & scopes.parse(client.scope), cast(Role, user.role))
+        granted = within_role(wanted, cast(Role, user.role))
         subject = self._subject(client, user, grant, str(granted))
         asked = form.get("scope") or str(granted)
         response, jti = self._response(subject, grant, granted, refresh, asked)

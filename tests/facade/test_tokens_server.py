@@ -170,6 +170,15 @@ async def test_the_capability_statement_states_what_is_offered(world: World) -> 
     ]
     assert [operation["name"] for operation in types["Task"]["operation"]] == ["meta", "review", "validate"]
     uris = rest["security"]["extension"][0]["extension"]
+    smart = (await world.ask(None, "GET", ".well-known/smart-configuration")).json()
+    assert {row["url"]: row["valueUri"] for row in uris} == {
+        "authorize": smart["authorization_endpoint"],
+        "token": smart["token_endpoint"],
+        "register": smart["registration_endpoint"],
+        "manage": smart["management_endpoint"],
+        "introspect": smart["introspection_endpoint"],
+        "revoke": smart["revocation_endpoint"],
+    }
     assert {"url": "token", "valueUri": f"{ORIGIN}/auth/token"} in uris
     for resource in types.values():
         for parameter in resource["searchParam"]:

@@ -134,6 +134,18 @@ async def test_a_launch_of_another_person_is_refused_and_used_up(
     assert (await flow_of(browser, name).answer("demo-doctor"))["error"] == "invalid_request"
 
 
+async def test_who_logs_in_next_in_the_same_browser_does_not_take_the_launch_over(
+    auth: SMARTAuth, browser: httpx.AsyncClient, viewer: str
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    new_user(auth, "demo-nurse", "nurse")
+    await log_in(browser, "demo-doctor")
+    name = (await made(browser)).json()["launch"]
+    # The app asked while the doctor was logged in, and asks for the password again.
+    again = flow_of(browser, name, parameters={"prompt": "login"})
+    assert (await again.answer("demo-nurse"))["error"] == "invalid_request"
+
+
 async def test_a_launch_belongs_to_the_login_that_made_it(
     auth: SMARTAuth, app: Starlette, browser: httpx.AsyncClient, viewer: str
 ) -> None:

@@ -189,8 +189,10 @@ async def test_a_new_login_has_new_secrets_and_ends_the_one_before(
     await log_in(browser, "demo-doctor")
     first = _viewer(browser)
     assert first != "chosen-by-an-attacker"
+    csrf = (await browser.get("/auth/me")).json()["csrf"]
     await log_in(browser, "demo-doctor")
     assert _viewer(browser) != first
+    assert (await browser.get("/auth/me")).json()["csrf"] != csrf
     with pytest.raises(InvalidTokenError):
         await auth.authenticator.authenticate("GET", cookie=f"neuronova_session={first}")
 
@@ -330,6 +332,8 @@ async def test_the_first_administrator_is_made_with_the_set_up_code_once(
     weak = form | {"password": "password1234", "password_again": "password1234"}
     assert (await browser.post("/auth/setup", data=weak)).status_code == 422
     assert (await browser.post("/auth/setup", data=form | {"csrf": "x"})).status_code == 403
+    foreign = {"Origin": "https://evil.example"}
+    assert (await browser.post("/auth/setup", data=form, headers=foreign)).status_code == 403
     assert (await browser.post("/auth/setup", data=form)).status_code == 200
     assert recorder.kinds()[-2:] == [("setup", "success"), ("role-granted", "success")]
     assert (await browser.post("/auth/setup", data=form | {"username": "second"})).status_code == 422

@@ -233,6 +233,7 @@ async def test_discovery_names_this_server_and_only_what_works(browser: httpx.As
     assert body["issuer"] == f"{ORIGIN}/auth"
     assert body["code_challenge_methods_supported"] == ["S256"]
     assert body["response_types_supported"] == ["code"]
+    assert "management_endpoint" not in body, "SMART's word, not OpenID's"
     keys = (await browser.get("/auth/jwks")).json()["keys"]
     assert {key["alg"] for key in keys} == {"ES256", "RS256"}
     assert not any("d" in key or "p" in key for key in keys)

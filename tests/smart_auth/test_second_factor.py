@@ -257,6 +257,21 @@ async def test_staff_without_a_second_factor_enrol_before_anything_else(
     assert (await enter(browser, codes[0])).status_code == 303
 
 
+async def test_an_enrolment_has_to_come_from_our_own_form(
+    auth: SMARTAuth, browser: httpx.AsyncClient
+) -> None:
+    auth.settings = auth.settings.model_copy(update={"totp_required": True})
+    new_user(auth, "demo-nurse", "nurse")
+    await log_in(browser, "demo-nurse")
+    page = await browser.get("/auth/login/enrol")
+    form = {"csrf": csrf_of(page), "code": Phone(key_of(page)).code()}
+    foreign = {"Origin": "https://evil.example"}
+    assert (await browser.post("/auth/login/enrol", data=form, headers=foreign)).status_code == 403
+    assert (await browser.post("/auth/login/enrol", data=form | {"csrf": "x"})).status_code == 403
+    assert not has_session(browser)
+    assert (await browser.post("/auth/login/enrol", data=form)).status_code == 200
+
+
 async def test_patients_need_none_and_may_have_one(auth: SMARTAuth, browser: httpx.AsyncClient) -> None:
     auth.settings = auth.settings.model_copy(update={"totp_required": True})
     new_user(auth, "demo-patient", "patient")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from joserfc import jwt
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, RSAKey
 from sqlalchemy import text
 
 from smart_auth import clients, users
@@ -19,7 +19,7 @@ from smart_auth.errors import InvalidTokenError, StaleRevocationsError
 from smart_auth.keys import Keys
 from smart_auth.revocations import Feed, revoke
 from smart_auth.tokens import Issuer, Subject, Verifier
-from tests.smart_auth.flow import signed_with_public_key
+from tests.smart_auth.flow import ORIGIN, signed_with_public_key
 
 ISSUER, AUDIENCE = "http://localhost:8080/auth", "http://localhost:8080/fhir"
 
@@ -146,6 +146,30 @@ def test_forged_tokens_are_refused(site: Site) -> None:
         with pytest.raises(InvalidTokenError):
             site.verifier.verify(token)
     site.verifier.verify(site.forged())
+
+
+def test_a_hint_is_an_id_token_of_ours_and_nothing_else(site: Site) -> None:
+    signing = site.keys.id_ring.signing
+    good = {"alg": "RS256", "typ": "JWT", "kid": signing.kid}
+    claims = {"iss": f"{ORIGIN}/auth", "aud": "app", "sub": site.user.id}
+
+    def hint(key: Any = None, iss: str = claims["iss"], **header: str) -> str:
+        given = claims | {"iss": iss}
+        return jwt.encode(good | header, given, key or signing.key, algorithms=["RS256"], default_type=None)
+
+    assert site.verifier.id_token_claims(hint())["aud"] == "app"
+    stranger = RSAKey.generate_key(2048)
+    for forged in (
+        hint(typ="at+jwt"),
+        hint(typ="logout+jwt"),
+        hint(iss=f"{ORIGIN}/other"),
+        hint(kid="unknown"),
+        hint(jku="https://evil.example/jwks"),
+        hint(key=stranger),
+        site.token(),
+    ):
+        with pytest.raises(InvalidTokenError):
+            site.verifier.id_token_claims(forged)
 
 
 def test_a_token_ends_in_time_even_when_it_is_cached(site: Site) -> None:
