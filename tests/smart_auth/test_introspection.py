@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from smart_auth import clients, users
-from smart_auth.models import GrantFamily
+from smart_auth.models import Client, GrantFamily
 from smart_auth.service import SMARTAuth
 from tests.smart_auth.flow import AUDIENCE, REDIRECT, Flow, Recorder, bearer, new_user
 from tests.smart_auth.test_assertion import claims, key, old_memory, post, sign  # noqa: F401 - fixtures
@@ -106,10 +106,12 @@ async def test_strangers_learn_nothing(
     ):
         refused = await ask(browser, token["access_token"], **options)
         assert (refused.status_code, refused.json()["error"]) == (403, "insufficient_scope")
-    public = await browser.post(
-        "/auth/introspect", data={"token": token["access_token"], "client_id": "demo-app"}
-    )
-    assert public.status_code == 403
+    nobody = {"token": token["access_token"], "client_id": "demo-app"}
+    assert (await browser.post("/auth/introspect", data=nobody)).status_code == 403
+    # A client without a secret proves nothing, whatever its row in the database says.
+    with auth.database.write() as session:
+        session.get_one(Client, "demo-app").scope += " introspection"
+    assert (await browser.post("/auth/introspect", data=nobody)).status_code == 403
     clients.set_disabled(auth.database, "resource-server", disabled=True)
     assert (await ask(browser, token["access_token"], auth=server)).status_code == 401
 

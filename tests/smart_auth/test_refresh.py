@@ -1,6 +1,7 @@
 """What outlives a code: refresh tokens, their rotation and reuse, revocation, and the end of rights."""
 
 import asyncio
+import time
 from typing import Any
 
 import httpx
@@ -35,6 +36,25 @@ async def test_a_refresh_token_is_replaced_and_a_used_one_ends_the_family(
     auth.feed.refresh()
     with pytest.raises(InvalidTokenError):
         auth.verifier.verify(second["access_token"])
+
+
+async def test_a_family_lives_by_its_use_and_not_for_ever(
+    auth: SMARTAuth, browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    flow, day, began = Flow(browser), 86400, time.time()
+    unused, used = await flow.tokens("demo-doctor"), await flow.tokens("demo-doctor")
+
+    async def after(days: float, token: dict[str, Any]) -> dict[str, Any]:
+        monkeypatch.setattr(auth.grants, "_clock", lambda: began + days * day)
+        body: dict[str, Any] = (await flow.refresh(token["refresh_token"])).json()
+        return body
+
+    for days in (6.9, 13.8, 20.7, 27.6, 29.9):
+        used = await after(days, used)
+        assert "access_token" in used, days
+    assert (await after(7.1, unused))["error"] == "invalid_grant"
+    assert (await after(30.1, used))["error"] == "invalid_grant"
 
 
 async def test_a_refresh_may_ask_for_less_and_never_for_more(

@@ -197,6 +197,18 @@ async def test_a_new_login_has_new_secrets_and_ends_the_one_before(
         await auth.authenticator.authenticate("GET", cookie=f"neuronova_session={first}")
 
 
+async def test_a_login_ends_after_its_time(
+    auth: SMARTAuth, browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_user(auth, "demo-doctor", "doctor")
+    await log_in(browser, "demo-doctor")
+    began = time.time()
+    for later, status in ((auth.settings.session_s - 60, 200), (auth.settings.session_s + 1, 401)):
+        monkeypatch.setattr(auth.sessions, "_clock", lambda later=later: began + later)
+        assert (await browser.get("/auth/me")).status_code == status
+    assert (await browser.get("/auth/apps")).headers["location"].startswith("/auth/login")
+
+
 async def test_logging_out_ends_session_tokens_and_cookies(
     auth: SMARTAuth, browser: httpx.AsyncClient, recorder: Recorder
 ) -> None:
