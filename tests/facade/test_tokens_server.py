@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from facade.hapi import HAPIClient
 from smart_auth import users
 from smart_auth.keys import Keys
 from smart_auth.tokens import Issuer, Subject
-from tests.facade.world import World, code_of, observation, opened
+from tests.facade.world import World, code_of, ids, observation, opened
 from tests.smart_auth.flow import AUDIENCE, ORIGIN
 
 pytestmark = pytest.mark.server
@@ -75,6 +76,52 @@ async def test_a_narrow_scope_is_narrower_than_the_role(world: World, people: di
     found = await world.ask("narrow", "GET", f"Observation?subject={people['own']}")
     categories = {entry["resource"]["category"][0]["coding"][0]["code"] for entry in found.json()["entry"]}
     assert categories == {"laboratory"}
+
+
+async def test_a_granular_scope_narrows_everything_that_can_be_asked(
+    world: World, people: dict[str, str]
+) -> None:
+    """A nurse may see and write vital signs; this app of theirs may do so by one code alone."""
+    mark = {"identifier": [{"system": "urn:test:granular", "value": uuid4().hex}]}
+    other = {"coding": [{"system": "http://loinc.org", "code": "8867-5"}]}
+    body = observation(people["own"], **mark)
+    made = [
+        await world.ask("nurse", "POST", "Observation", json=body | more) for more in ({}, {"code": other})
+    ]
+    inside, outside = (f"Observation/{answer.json()['id']}" for answer in made)
+    scope = "openid user/Patient.rs user/Observation.cruds?code=8867-4"
+    await world.sign_in("granular", "nurse", scope=scope, fhir_user=people["nurse"])
+
+    async def status(method: str, path: str, **more: Any) -> int:
+        return (await world.ask("granular", method, path, **more)).status_code
+
+    assert [await status("GET", path) for path in (inside, outside)] == [200, 404]
+    assert [await status("GET", f"{path}/_history/1") for path in (inside, outside)] == [200, 404]
+    where = f"identifier=urn:test:granular|{mark['identifier'][0]['value']}"
+    found = await world.ask("granular", "GET", f"Observation?{where}")
+    assert ids(found) == {inside}
+    back = await world.ask(
+        "granular", "GET", f"Patient?_id={people['own'][8:]}&_revinclude=Observation:subject"
+    )
+    assert inside in ids(back, "include")
+    assert outside not in ids(back, "include")
+    assert await status("POST", "Observation", json=observation(people["own"])) == 201
+    assert await status("POST", "Observation", json=observation(people["own"], code=other)) == 403
+    step = [{"op": "replace", "path": "/status", "value": "amended"}]
+    headers = {"Content-Type": "application/json-patch+json", "If-Match": 'W/"1"'}
+    assert await status("PATCH", outside, json=step, headers=headers) == 404
+    away = [{"op": "replace", "path": "/code", "value": other}]
+    assert await status("PATCH", inside, json=away, headers=headers) == 403
+    assert await status("PATCH", inside, json=step, headers=headers) == 200
+    reads = [{"request": {"method": "GET", "url": url}} for url in (inside, outside, f"Observation?{where}")]
+    writes = [
+        {"request": {"method": "POST", "url": "Observation"}, "resource": observation(people["own"], **more)}
+        for more in ({}, {"code": other})
+    ]
+    batch = {"resourceType": "Bundle", "type": "batch", "entry": [*reads, *writes]}
+    entries = (await world.ask("granular", "POST", "", json=batch)).json()["entry"]
+    assert [entry["response"]["status"][:3] for entry in entries] == ["200", "404", "200", "201", "403"]
+    assert [one["resource"]["id"] for one in entries[2]["resource"]["entry"]] == [inside.split("/")[1]]
 
 
 async def test_every_route_asks_who_is_there(world: World, redis: Redis, tmp_path: Path) -> None:
