@@ -37,7 +37,7 @@ def rows(product: Installation) -> Iterator[Row]:
         run.as_("rib").create(_observation(patient, number))
     token = run.sign_in_again("doctor").token["access_token"]
     query = f"Observation?subject={patient}&_count={OBSERVATIONS}"
-    with _shipping_paused(product), direct(product) as direct_url:
+    with shipping_paused(product), direct(product) as direct_url:
         read = {
             "direct": Target(f"{direct_url}/fhir/{patient}"),
             "facade": Target(f"{product.settings.base_url}/fhir/{patient}", token),
@@ -73,7 +73,7 @@ def _read_rows(one: dict[str, Load], eight: dict[str, Load]) -> Iterator[Row]:
 
 
 @contextmanager
-def _shipping_paused(product: Installation) -> Iterator[None]:
+def shipping_paused(product: Installation) -> Iterator[None]:
     """Stop the shipper when it has nothing left, and take nginx's words in its place."""
     wait_for("a shipped spool", lambda: audit.backlog(product) == 0 or None, 120)
     product.supervisor.stop("audit-shipper")

@@ -3,6 +3,15 @@ local token = os.getenv("BENCH_TOKEN")
 if token and token ~= "" then
   wrk.headers["Authorization"] = "Bearer " .. token
 end
+local secret = os.getenv("BENCH_SECRET")
+if secret and secret ~= "" then
+  wrk.headers["X-NeuroNova-Secret"] = secret
+end
+local body = os.getenv("BENCH_BODY")
+if body and body ~= "" then
+  wrk.method, wrk.body = "POST", body
+  wrk.headers["Content-Type"] = "application/fhir+json"
+end
 wrk.headers["Accept"] = os.getenv("BENCH_ACCEPT")
 
 done = function(summary, latency, requests)

@@ -24,6 +24,10 @@ class Target:
     url: str
     token: str = ""
     accept: str = FHIR_JSON
+    secret: str = ""
+    """HAPI's secret, where HAPI itself is asked."""
+    body: str = ""
+    """What is posted; without one it is a GET."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,13 @@ def load(target: Target, connections: int, seconds: float) -> Load:
             *(str(wrk), "--threads", "1", "--connections", str(connections)),
             *("--duration", f"{seconds:.0f}s", "--timeout", "10s", "--script", str(SCRIPT), target.url),
         ],
-        env={"PATH": os.environ["PATH"], "BENCH_TOKEN": target.token, "BENCH_ACCEPT": target.accept},
+        env={
+            "PATH": os.environ["PATH"],
+            "BENCH_TOKEN": target.token,
+            "BENCH_ACCEPT": target.accept,
+            "BENCH_SECRET": target.secret,
+            "BENCH_BODY": target.body,
+        },
         capture_output=True,
         text=True,
         timeout=seconds + 30,

@@ -64,16 +64,19 @@ def suite(base: str, credentials: Path) -> Suite:
     """A server that somebody else runs, with what a file says of its patients and tokens (README.md)."""
     given: dict[str, Any] = json.loads(credentials.read_text())
     parts = urlsplit(base)
-    callers = {name: Caller(_case(given, name), *_tokens(given["tokens"][name])) for name in given["tokens"]}
-    callers["nobody"] = Caller(_case(given, "nobody"), {}, {})
+    always: Names = given.get("headers", {})
+    callers = {
+        name: Caller(_case(given, name), *_tokens(given["tokens"][name], always)) for name in given["tokens"]
+    }
+    callers["nobody"] = Caller(_case(given, "nobody"), always, always)
     return Suite(
         OutsideDoor(base), callers, base=parts.path.rstrip("/"), origin=f"{parts.scheme}://{parts.netloc}"
     )
 
 
-def _tokens(given: Any) -> tuple[Names, Names]:
+def _tokens(given: Any, always: Names) -> tuple[Names, Names]:
     pair = [given, given] if isinstance(given, str) else [given["world"], given["twin"]]
-    first, second = ({"Authorization": f"Bearer {token}"} for token in pair)
+    first, second = ({**always, "Authorization": f"Bearer {token}"} for token in pair)
     return first, second
 
 
