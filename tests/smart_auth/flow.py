@@ -102,11 +102,15 @@ def without_nonce(page: str) -> str:
     return re.sub(r'nonce="[^"]*"|name="csrf" value="[^"]*"', "", page)
 
 
+async def fill(browser: httpx.AsyncClient, page: str, path: str, **form: str) -> httpx.Response:
+    """Open a page and send a form with its CSRF value from our own site."""
+    data = {"csrf": csrf_of(await browser.get(page))} | form
+    return await browser.post(path, data=data, headers={"Origin": ORIGIN})
+
+
 async def log_in(browser: httpx.AsyncClient, username: str, password: str = PASSWORD) -> httpx.Response:
     """Log in by the page, without an app."""
-    page = await browser.get("/auth/login")
-    form = {"csrf": csrf_of(page), "username": username, "password": password}
-    return await browser.post("/auth/login", data=form, headers={"Origin": ORIGIN})
+    return await fill(browser, "/auth/login", "/auth/login", username=username, password=password)
 
 
 @dataclass

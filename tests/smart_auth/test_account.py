@@ -14,12 +14,12 @@ from smart_auth.models import Consent
 from smart_auth.roles import ROLES
 from smart_auth.service import SMARTAuth
 from tests.smart_auth.flow import (
-    ORIGIN,
     PASSWORD,
     Flow,
     Recorder,
     bearer,
     csrf_of,
+    fill,
     log_in,
     new_browser,
     new_user,
@@ -32,9 +32,7 @@ FIREFOX = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/201001
 
 
 async def post(browser: httpx.AsyncClient, path: str, **form: str) -> httpx.Response:
-    page = await browser.get("/auth/account/password")
-    data = {"csrf": csrf_of(page)} | form
-    return await browser.post(f"/auth/account/{path}", data=data, headers={"Origin": ORIGIN})
+    return await fill(browser, "/auth/account/password", f"/auth/account/{path}", **form)
 
 
 def changed(old: str = PASSWORD, new: str = NEW) -> dict[str, str]:
