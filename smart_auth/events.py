@@ -49,7 +49,7 @@ def agent(who: Who, *, client: str | None = None, address: str | None = None) ->
 
 
 class OnEvent(Protocol):
-    """`detail` says what was done to whom (`target`: a login's id, `role`, `change`)."""
+    """`detail` says what was done to whom (`target`: a login's or a client's id, `role`, `change`)."""
 
     def __call__(self, kind: str, agent: Agent, outcome: Outcome, detail: Mapping[str, str]) -> None:
         """Record one event durably; runs in a worker thread."""

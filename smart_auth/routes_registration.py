@@ -81,7 +81,7 @@ async def approve_client(auth: SMARTAuth, request: Request) -> Response:
     admin = await administrator(auth, request, "u")
     chosen = _checked(await web.json_object(request), _CHOICES)
     client_id = request.path_params["client"]
-    await record(auth, request, admin, "client-approved")
+    await record(auth, request, admin, "client-approved", target=client_id)
     client = await auth.in_thread(
         clients.approve, auth.database, client_id, http_keys=auth.settings.jwks_loopback, **chosen
     )
@@ -93,7 +93,8 @@ async def change_client(auth: SMARTAuth, request: Request) -> Response:
     admin = await administrator(auth, request, "u")
     given = await web.json_object(request)
     client_id = request.path_params["client"]
-    await record(auth, request, admin, "client-changed")
+    change = " ".join(sorted(set(given) & {*_CHANGES, "disabled"}))
+    await record(auth, request, admin, "client-changed", target=client_id, change=change)
     if set(given) == {"disabled"} and isinstance(given["disabled"], bool):
         await auth.in_thread(clients.set_disabled, auth.database, client_id, disabled=given["disabled"])
     else:
@@ -109,8 +110,9 @@ async def change_client(auth: SMARTAuth, request: Request) -> Response:
 async def reject_client(auth: SMARTAuth, request: Request) -> Response:
     """Forget a pending client."""
     admin = await administrator(auth, request, "d")
-    await record(auth, request, admin, "client-changed")
-    await auth.in_thread(clients.reject, auth.database, request.path_params["client"])
+    client_id = request.path_params["client"]
+    await record(auth, request, admin, "client-changed", target=client_id, change="reject")
+    await auth.in_thread(clients.reject, auth.database, client_id)
     return Response(status_code=204, headers=web.NO_STORE)
 
 

@@ -74,7 +74,8 @@ async def test_a_registered_app_can_do_nothing_until_it_is_approved(
     chosen = {"scope": "openid fhirUser user/Patient.rs", "trusted": True}
     approved = await admin.post(path, json=chosen)
     assert (approved.status_code, approved.json()["status"]) == (200, "active"), approved.text
-    assert ("client-approved", "success") in recorder.kinds()
+    at = recorder.kinds().index(("client-approved", "success"))
+    assert recorder.details[at] == {"target": client_id}
     assert (await admin.post(path, json=chosen)).status_code == 422
     auth.feed.refresh()
     new_user(auth, "demo-doctor", "doctor")
@@ -193,17 +194,19 @@ async def test_no_more_registrations_wait_than_a_setting_allows(
 
 
 async def test_an_administrator_changes_disables_and_rejects(
-    auth: SMARTAuth, browser: httpx.AsyncClient, admin: httpx.AsyncClient
+    auth: SMARTAuth, browser: httpx.AsyncClient, admin: httpx.AsyncClient, recorder: Recorder
 ) -> None:
     client_id = (await register(browser)).json()["client_id"]
     path = f"/auth/admin/clients/{client_id}"
     changed = await admin.patch(path, json={"cors_origins": ["https://app.example"]})
     assert changed.json()["cors_origins"] == ["https://app.example"]
+    assert recorder.details[-1] == {"target": client_id, "change": "cors_origins"}
     for wrong in ({"kind": "backend"}, {"status": "active"}, {"cors_origins": [1]}, {"role": "admin"}, {}):
         answer = await admin.patch(path, json=wrong)
         assert answer.status_code in (400, 422), wrong
     assert (await admin.patch(path, json={"disabled": False})).status_code == 422
     assert (await admin.delete(path)).status_code == 204
+    assert recorder.details[-1] == {"target": client_id, "change": "reject"}
     assert (await admin.delete(path)).status_code == 422
     await admin.patch("/auth/admin/clients/demo-app", json={"disabled": True})
     auth.feed.refresh()
