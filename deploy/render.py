@@ -57,7 +57,7 @@ FOLDERS = (
 LONGEST_VAR = 80
 """A unix socket's path has at most 107 bytes (unix(7)); ours add up to 25."""
 
-OUTCOMES = ("ERR_201", "ERR_104", "ERR_407", "ERR_501")
+OUTCOMES = ("ERR_201", "ERR_104", "ERR_110", "ERR_407", "ERR_501")
 """What nginx answers by itself, from the facade's own table: the two cannot be told apart by their body."""
 AUTH_ERRORS = {413: "invalid_request", 429: "temporarily_unavailable", 503: "temporarily_unavailable"}
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypedDict, cast
 
 from starlette.applications import Starlette
@@ -30,13 +31,13 @@ from imaging.errors import (
     OrthancTemporaryError,
 )
 from imaging.frames import EXPLICIT_LE, frame_media_type, is_orthanc_id
-from imaging.index import Index
+from imaging.index import Index, InstanceRow
 from imaging.metadata import metadata_path
 from imaging.multipart import closing, part_header
 from imaging.orthanc import OrthancClient
 from imaging.settings import ImagingSettings
 
-_MOST_FRAMES = 1000
+OCTETS = "application/octet-stream"
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def create(settings: ImagingSettings | None = None) -> Starlette:
             Route("/multipart", multipart, methods=["POST"]),
             Route("/rendered", rendered, methods=["POST"]),
             Route("/instances/{oid}/frames/{frames}", frames, methods=["GET"]),
+            Route("/instances/{oid}/content/{path}", content, methods=["GET"]),
             Route("/instances/{oid}/file", file, methods=["GET"]),
             Route("/health", health, methods=["GET"]),
         ],
@@ -122,33 +124,52 @@ async def store(request: Request) -> Response:
 
 
 async def frames(request: Request) -> Response:
-    """Frames of one instance, bare (`form=single`) or packed; decoded, or as stored in syntax `stored`."""
+    """Frames of one instance (`all`, or numbers), bare (`form=single`) or packed; decoded, or as stored in
+    syntax `stored`. One at a time, so that many take no more memory than one.
+    """
     here = _services(request)
     oid = _oid(request.path_params["oid"])
-    numbers = [int(text) for text in request.path_params["frames"].split(",")]
-    if len(numbers) > _MOST_FRAMES:
-        raise MultipartError("Too many frames for one answer.")
     form, stored = request.query_params.get("form"), request.query_params.get("stored")
-    if stored is None:
-        media_type = frame_media_type(EXPLICIT_LE)
-        found = [await _from_frame(here, oid, number, "frame", {}) for number in numbers]
+    media_type = frame_media_type(stored or EXPLICIT_LE)
+    if (text := request.path_params["frames"]) == "all":
+        numbers: Sequence[int] = range(1, _row(here, oid).frames + 1)
     else:
+        numbers = [int(number) for number in text.split(",")]
+
+    async def one(number: int) -> bytes:
+        if stored is None:
+            return await _from_frame(here, oid, number, "frame", {})
         # Nothing is parsed here: the facade knows the syntax from the row.
-        media_type = frame_media_type(stored)
-        found = [await here.orthanc.frame(oid, number) for number in numbers]
+        return await here.orthanc.frame(oid, number)
+
     if form == "single":
-        return Response(found[0], media_type=media_type)
-    mark = secrets.token_hex(16)
-    body = b"".join(part_header(mark, media_type) + part + b"\r\n" for part in found)
+        return Response(await one(numbers[0]), media_type=media_type)
+    return await _packed(media_type, [partial(one, number) for number in numbers])
+
+
+async def content(request: Request) -> Response:
+    """One large value of an instance as multipart/related of one part."""
+    here = _services(request)
+    oid, path = _oid(request.path_params["oid"]), request.path_params["path"]
+    return await _packed(OCTETS, [partial(here.orthanc.content, oid, path)])
+
+
+async def _packed(media_type: str, parts: Sequence[Callable[[], Awaitable[bytes]]]) -> Response:
+    """multipart/related; the first part is made before the answer begins: its error is the answer's."""
+    first, mark = await parts[0](), secrets.token_hex(16)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield part_header(mark, media_type) + first + b"\r\n"
+        for part in parts[1:]:
+            yield part_header(mark, media_type) + await part() + b"\r\n"
+        yield closing(mark)
+
     kind = media_type.partition(";")[0]
-    return Response(body + closing(mark), media_type=f'multipart/related; type="{kind}"; boundary={mark}')
+    return StreamingResponse(body(), media_type=f'multipart/related; type="{kind}"; boundary={mark}')
 
 
 async def rendered(request: Request) -> Response:
-    """Frames as pictures: `{"pictures": [[Orthanc id, frame], ...], "display": …, "form": …}`.
-
-    The first is made before the answer begins, so that its error is the answer's; then one at a time.
-    """
+    """Frames as pictures: `{"pictures": [[Orthanc id, frame], ...], "display": …, "form": …}`."""
     here, body = _services(request), await request.json()
     how = Display.from_json(body["display"])
     pictures = [(_oid(oid), int(number)) for oid, number in body["pictures"]]
@@ -159,25 +180,22 @@ async def rendered(request: Request) -> Response:
         about = {"number": number, "display": how.to_json()}
         return await _from_frame(here, oid, number, "render", about)
 
-    first = await picture(*pictures[0])
     if body["form"] == "single":
-        return Response(first, media_type=how.media_type)
-    mark = secrets.token_hex(16)
+        return Response(await picture(*pictures[0]), media_type=how.media_type)
+    return await _packed(how.media_type, [partial(picture, *one) for one in pictures])
 
-    async def parts() -> AsyncIterator[bytes]:
-        yield part_header(mark, how.media_type) + first + b"\r\n"
-        for oid, number in pictures[1:]:
-            yield part_header(mark, how.media_type) + await picture(oid, number) + b"\r\n"
-        yield closing(mark)
 
-    kind = f'multipart/related; type="{how.media_type}"; boundary={mark}'
-    return StreamingResponse(parts(), media_type=kind)
+def _row(here: Services, oid: str) -> InstanceRow:
+    row = here.index.by_orthanc_id(oid)
+    if row is None:
+        raise OrthancNotFoundError("There is no such instance.")
+    return row
 
 
 async def _from_frame(here: Services, oid: str, number: int, task: str, about: dict[str, object]) -> bytes:
     """What a child makes of one stored frame and the header: the file may be far larger than memory."""
-    row = await asyncio.to_thread(here.index.by_orthanc_id, oid)
-    if row is None or number > row.frames:
+    row = await asyncio.to_thread(_row, here, oid)
+    if number > row.frames:
         raise OrthancNotFoundError("There is no such frame.")
     path = metadata_path(here.settings.data_dir, row.study_uid, row.series_uid, row.sop_uid)
     header = await asyncio.to_thread(path.read_bytes)

@@ -17,6 +17,7 @@ EXPLICIT_LE = "1.2.840.10008.1.2.1"
 IMPLICIT_LE = "1.2.840.10008.1.2"
 
 _ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
+_PATH = re.compile(r"[0-9A-F]{8}(\.[0-9]{1,6}\.[0-9A-F]{8}){0,8}")
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 # PS3.18 table 8.7.3-3/5: which media type carries a frame of which transfer syntax.
@@ -63,6 +64,20 @@ def file_uri(orthanc_id: str) -> str:
     """Internal URI of a whole stored instance (PS3.10 file)."""
     _check(orthanc_id)
     return f"{INTERNAL_ORTHANC}/instances/{orthanc_id}/file"
+
+
+def content_uri(orthanc_id: str, path: str) -> str:
+    """Internal URI of one element's value; `path` is tags with item numbers (from 0) between them."""
+    _check(orthanc_id)
+    if not is_bulk_path(path):
+        raise ValueError("not a path of tags")
+    steps = [step if len(step) < 8 else f"{step[:4]}-{step[4:]}".lower() for step in path.split(".")]
+    return f"{INTERNAL_ORTHANC}/instances/{orthanc_id}/content/{'/'.join(steps)}"
+
+
+def is_bulk_path(text: str) -> bool:
+    """Is this a tag, or a tag within items of sequences (`00400275.0.00091010`)?"""
+    return _PATH.fullmatch(text) is not None
 
 
 def frame_media_type(transfer_syntax: str) -> str:

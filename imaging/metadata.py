@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from imaging.frames import is_uid
+from imaging.frames import NATIVE_LE, is_uid
 
+PIXEL_DATA = "7FE00010"
+BULK_MARK = "bulkdata:"
 _AVAILABLE_TRANSFER_SYNTAX = "00083002"
 
 
@@ -38,12 +40,30 @@ def write_metadata(
 
 
 def read_metadata(
-    data_dir: Path, study_uid: str, series_uid: str, sop_uid: str, transfer_syntax: str
+    data_dir: Path, study_uid: str, series_uid: str, sop_uid: str, transfer_syntax: str, address: str = ""
 ) -> bytes:
-    """The JSON object of one instance with the transfer syntax that it is stored in now."""
+    """The JSON object of one instance with the transfer syntax that it is stored in now.
+
+    `address` is the instance's own, below which its bulk data are.
+    """
     text = metadata_path(data_dir, study_uid, series_uid, sop_uid).read_bytes()
-    available = json.dumps({_AVAILABLE_TRANSFER_SYNTAX: {"vr": "UI", "Value": [transfer_syntax]}}).encode()
-    return available if text == b"{}" else available[:-1] + b"," + text[1:]
+    # No quote within a value is bare, so that this cannot be a part of one.
+    text = text.replace(
+        f'"BulkDataURI":"{BULK_MARK}'.encode(), f'"BulkDataURI":"{address}/bulkdata/'.encode()
+    )
+    more: dict[str, Any] = {_AVAILABLE_TRANSFER_SYNTAX: {"vr": "UI", "Value": [transfer_syntax]}}
+    if b'"00280010":' in text and address:
+        wide = transfer_syntax in NATIVE_LE and b'"00280100":{"vr":"US","Value":[8]}' not in text
+        uri = f"{address}/bulkdata/{PIXEL_DATA}"
+        more[PIXEL_DATA] = {"vr": "OW" if wide else "OB", "BulkDataURI": uri}
+    added = json.dumps(more, separators=(",", ":")).encode()
+    return added if text == b"{}" else added[:-1] + b"," + text[1:]
+
+
+def has_bulk_data(data_dir: Path, study_uid: str, series_uid: str, sop_uid: str, path: str) -> bool:
+    """Do the metadata promise a large value at this path of tags and item numbers?"""
+    text = metadata_path(data_dir, study_uid, series_uid, sop_uid).read_bytes()
+    return f'"BulkDataURI":"{BULK_MARK}{path}"'.encode() in text
 
 
 def read_tags(data_dir: Path, study_uid: str, series_uid: str, sop_uid: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from httpx_aiohttp import AiohttpTransport
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from imaging.errors import OrthancError, OrthancNotFoundError, OrthancTemporaryError
-from imaging.frames import is_orthanc_id
+from imaging.frames import INTERNAL_ORTHANC, content_uri, is_orthanc_id
 
 _TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -132,6 +132,11 @@ class OrthancClient:
     async def frame(self, instance: str, number: int) -> bytes:
         """One stored frame as it is encoded; counts from 1."""
         return (await self._send("GET", f"/instances/{_checked(instance)}/frames/{number - 1}/raw")).content
+
+    async def content(self, instance: str, path: str) -> bytes:
+        """The value of one element (a path of tags and item numbers, `imaging.frames.is_bulk_path`)."""
+        _checked(instance)
+        return (await self._send("GET", content_uri(instance, path).removeprefix(INTERNAL_ORTHANC))).content
 
     async def md5(self, instance: str) -> str:
         """MD5 of the stored file, as Orthanc noted it when it was stored."""

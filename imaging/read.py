@@ -22,10 +22,10 @@ from imaging.errors import CodecError, DICOMError
 from imaging.frames import is_uid
 from imaging.identity import IdentityTags, trimmed
 from imaging.inspection import Inspection
+from imaging.metadata import BULK_MARK
 from imaging.orthanc_id import orthanc_id
 
-# Values from which nothing is shown and that may be large: left out of the metadata (PS3.18 allows it; no
-# BulkDataURI is promised, so a client does not ask for them).
+# Larger binary values stay out of the metadata and are had by their BulkDataURI.
 _INLINE_LIMIT = 65_536
 _META_GROUP, _PIXEL_GROUP = 0x0002, 0x7FE0
 
@@ -173,16 +173,27 @@ def started(dataset: Dataset) -> str | None:
 
 
 def metadata(dataset: Dataset) -> dict[str, Any]:
-    """DICOM JSON of the header without pixels and other large binary values (PS3.18 F.2)."""
+    """DICOM JSON of the header without pixels; other large binary values by a mark (PS3.18 F.2).
 
+    The mark becomes a BulkDataURI when the file is read (`imaging.metadata`).
+    """
+    return _json(dataset, "")
+
+
+def _json(dataset: Dataset, path: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for element in dataset:
-        value = element.value
-        is_bulk = isinstance(value, bytes) and len(value) > _INLINE_LIMIT
-        if is_bulk or element.tag.group in (_META_GROUP, _PIXEL_GROUP):
+        value, tag = element.value, f"{element.tag:08X}"
+        if element.tag.group in (_META_GROUP, _PIXEL_GROUP):
             continue
-        try:
-            found[f"{element.tag:08X}"] = element.to_json_dict(None, bulk_data_threshold=_INLINE_LIMIT)
-        except Exception:  # noqa: BLE001, S112 - a value that is wrong for its VR has no JSON; the others have
-            continue
+        if element.VR == "SQ":
+            items = [_json(item, f"{path}{tag}.{number}.") for number, item in enumerate(value)]
+            found[tag] = {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
+        elif isinstance(value, bytes) and len(value) > _INLINE_LIMIT:
+            found[tag] = {"vr": element.VR, "BulkDataURI": f"{BULK_MARK}{path}{tag}"}
+        else:
+            try:
+                found[tag] = element.to_json_dict(None, bulk_data_threshold=_INLINE_LIMIT)
+            except Exception:  # noqa: BLE001, S112 - a value that is wrong for its VR has no JSON; the others have
+                continue
     return found

@@ -21,11 +21,8 @@ from imaging.inspection import Inspection
 from imaging.multipart import Extent, extents
 from imaging.orthanc import OrthancClient
 from imaging.pixels import NATIVE
+from imaging.reasons import CANNOT_UNDERSTAND, DATA_SET_MISMATCH, DUPLICATE_INSTANCE, PROCESSING_FAILURE
 
-PROCESSING_FAILURE = 0x0110
-DUPLICATE_INSTANCE = 0x0111
-DATA_SET_MISMATCH = 0xA900
-CANNOT_UNDERSTAND = 0xC000
 _AT_ONCE = 4
 _READ = ".read"
 _SPOOLED = re.compile(r"[0-9a-f]{32}\.stow")

@@ -113,6 +113,16 @@ def instance_is_multipart(header: str | None, stored: str) -> bool:
     raise NotAcceptableError("Accept")
 
 
+def octets_are_multipart(header: str | None) -> bool:
+    """Whether a bulk value goes out as multipart or bare; NotAcceptableError if its bytes are not taken."""
+    for wanted in ranges(header):
+        if wanted.transfer_syntax not in (None, "*", EXPLICIT_LE):
+            continue
+        if wanted.media_type in ("application/octet-stream", "application/*", "*/*"):
+            return wanted.is_multipart
+    raise NotAcceptableError("Accept")
+
+
 def picture_form(header: str | None, *, several: bool) -> tuple[str, bool]:
     """Media type of rendered images, and whether in an envelope, which several images need (PS3.18 8.7.4)."""
     for wanted in ranges(header):

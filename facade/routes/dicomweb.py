@@ -28,9 +28,9 @@ from facade.routes.retrieved import (
     streamed,
     unchanged,
 )
-from imaging.frames import file_uri, frame_media_type, frame_uri
+from imaging.frames import content_uri, file_uri, frame_media_type, frame_uri, is_bulk_path
 from imaging.index import InstanceRow
-from imaging.metadata import read_metadata
+from imaging.metadata import PIXEL_DATA, has_bulk_data, read_metadata
 
 INTERNAL_PIXELS = "/internal-pixels"
 DICOM_JSON = "application/dicom+json"
@@ -55,6 +55,34 @@ async def frames(request: Request) -> Response:
         if form.syntax == "stored":
             uri += f"&stored={form.transfer_syntax}"
     return accelerated(uri, frame_media_type(form.transfer_syntax), tag)
+
+
+async def bulk_data(request: Request) -> Response:
+    """A large value that the metadata point to: of one element, or every frame of the pixel data."""
+    seen, row = await one_instance(request)
+    path, header = request.path_params["path"], request.headers.get("accept")
+    if path == PIXEL_DATA:
+        if not row.frames:
+            raise NotFoundError
+        form = accept.frame_form(header, row.transfer_syntax, several=row.frames > 1)
+        uri = f"{INTERNAL_PIXELS}/instances/{row.orthanc_id}/frames/all"
+        uri += f"?form={'multipart' if form.is_multipart else 'single'}"
+        uri += f"&stored={form.transfer_syntax}" if form.syntax == "stored" else ""
+        media_type, is_multipart = frame_media_type(form.transfer_syntax), form.is_multipart
+    else:
+        place = (row.study_uid, row.series_uid, row.sop_uid, path)
+        if not is_bulk_path(path) or not has_bulk_data(seen.images.data_dir, *place):
+            raise NotFoundError
+        media_type, is_multipart = "application/octet-stream", accept.octets_are_multipart(header)
+        uri = content_uri(row.orthanc_id, path)
+        if is_multipart:
+            uri = f"{INTERNAL_PIXELS}/instances/{row.orthanc_id}/content/{path}"
+    file_uri(row.orthanc_id)  # checks the id that went into the address
+    tag = etag(row.digest, path, media_type, str(is_multipart))
+    await seen.record(detail={"bulkdata": path}, passed=not is_known(request, tag))
+    if is_known(request, tag):
+        return unchanged(tag)
+    return accelerated(uri, media_type, tag)
 
 
 async def instance(request: Request) -> Response:
@@ -112,7 +140,13 @@ def _joined(seen: View, rows: Sequence[InstanceRow]) -> bytes:
         b"["
         + b",".join(
             read_metadata(
-                seen.images.data_dir, row.study_uid, row.series_uid, row.sop_uid, row.transfer_syntax
+                seen.images.data_dir,
+                row.study_uid,
+                row.series_uid,
+                row.sop_uid,
+                row.transfer_syntax,
+                f"{seen.gate.services.settings.base_url}/dicom-web/studies/{row.study_uid}"
+                f"/series/{row.series_uid}/instances/{row.sop_uid}",
             )
             for row in rows
         )
@@ -139,6 +173,7 @@ routes = [
     Route(f"{_SERIES}/instances", qido.instances, methods=["GET"]),
     Route(_INSTANCE, instance, methods=["GET"]),
     Route(f"{_INSTANCE}/metadata", metadata, methods=["GET"]),
+    Route(f"{_INSTANCE}/bulkdata/{{path}}", bulk_data, methods=["GET"]),
     Route(f"{_INSTANCE}/frames/{{frames}}", frames, methods=["GET"]),
     *(
         Route(f"{parent}/{name}", answer, methods=["GET"])

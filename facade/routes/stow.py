@@ -34,13 +34,15 @@ from imaging.errors import OtherPixelsError, UIDConflictError
 from imaging.frames import is_uid
 from imaging.identity import IdentityTags, Quarantine, Source
 from imaging.index import Index, InstanceRow
+from imaging.reasons import (
+    DUPLICATE_INSTANCE,
+    NOT_AUTHORISED,
+    OTHER_STUDY,
+    PROCESSING_FAILURE,
+    WARNING_HELD,
+)
 from smart_auth.interaction import Decision, Interaction
 
-PROCESSING_FAILURE = 0x0110
-DUPLICATE_INSTANCE = 0x0111
-NOT_AUTHORISED = 0x0124
-OTHER_STUDY = 0xC409  # "Data Set does not match the study of the URL", in the range of "cannot understand"
-WARNING_HELD = 0xB000
 _UPLOAD = Interaction("dicom-upload", "ImagingStudy")
 
 

@@ -253,6 +253,9 @@ WORDS: Final[Mapping[tuple[str, str], Words]] = {
         (*_INSTANCE_KEYS, *_PAGING),
         answer="application/dicom+json",
     ),
+    ("GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}/bulkdata/{path}"): Words(
+        "메타데이터가 가리키는 큰 값입니다.", answer="application/octet-stream"
+    ),
     ("GET", "/dicom-web/series"): Words(
         "모든 검사의 시리즈를 검색합니다 (QIDO-RS).",
         (*_STUDY_KEYS, *_SERIES_KEYS, *_PAGING),

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import httpx
 import numpy as np
+from pydicom import Dataset
 
 from facade.hapi import HAPIClient
 from imaging import names
@@ -20,6 +21,7 @@ from tests.servers.stack import Stack, wait_for
 from tests.smart_auth.flow import PASSWORD, csrf_of
 
 PROGRAMS = ("nginx", "facade", "hapi", "redis", "orthanc", "pixels", "receiver", "ingest", "worker-imaging")
+LARGE = bytes(range(256)) * 400  # over what metadata hold; the second slice has it twice
 HT = "1.2.840.10008.1.2.4.202"
 
 
@@ -77,6 +79,12 @@ async def opened(stack: Stack, hapi: HAPIClient) -> AsyncIterator[Door]:
         yield Door(stack.base_url, browser, stranger, uid, images, f"Patient/{own['id']}", number)
 
 
+def _within(value: bytes) -> Dataset:
+    item = Dataset()
+    item.ICCProfile = value
+    return item
+
+
 def _sent(doctor: httpx.Client, number: str) -> tuple[str, list[np.ndarray]]:
     uid = f"1.2.{uuid4().int}"[:56]
     random = np.random.default_rng(5)
@@ -90,6 +98,7 @@ def _sent(doctor: httpx.Client, number: str) -> tuple[str, list[np.ndarray]]:
             number=position,
             PatientID=number,
             PatientName="Demo^Patient One==시험^환자",
+            **({"ICCProfile": LARGE, "OpticalPathSequence": [_within(LARGE[::-1])]} if position == 2 else {}),
         )
         for position, values in enumerate(images, start=1)
     ]

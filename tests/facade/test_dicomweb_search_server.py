@@ -162,6 +162,13 @@ async def test_the_compartment_holds_at_every_level(
     assert uids(await images.get("patient", found), "0020000D") == []
 
 
+async def test_a_page_is_not_filled_with_what_others_own(images: Images, people: dict[str, str]) -> None:
+    own = await images.study(people["own"])
+    others = [await images.study(people["foreign"]) for _ in range(6)]
+    query = f"studies?StudyInstanceUID={','.join([*others, own])}&limit=1"
+    assert uids(await images.get("patient", query), "0020000D") == [own]
+
+
 async def test_a_search_is_recorded_with_each_patient_it_shows(
     images: Images, people: dict[str, str]
 ) -> None:
