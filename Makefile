@@ -12,8 +12,8 @@ help: ## this list
 demo: setup-tests ## set up, start everything, run the main job through the public door, leave it running
 	@$(DEV)/python -m demo
 
-test: setup-tests ## set up, then every test, against real servers of its own
-	@$(DEV)/python -m pytest $(PYTEST_ARGS)
+test: setup-tests ## set up, then every test, in two processes with real servers of their own
+	@$(DEV)/python -m pytest --numprocesses 2 --dist loadgroup $(PYTEST_ARGS)
 
 up: setup ## set up and start everything
 	@$(PYTHON) -m deploy up

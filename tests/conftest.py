@@ -1,15 +1,25 @@
 """What holds for every test: real servers on request, no network beyond this machine, a clean end."""
 
 import ipaddress
+import os
+import shutil
 import signal
 import socket
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
+from xdist.workermanage import NodeManager
+
+from tests.servers.stack import FOLDER
 
 pytest_plugins = ["tests.servers.fixtures"]
+
+TOGETHER = ("facade", "flows")
+"""Folders of one process where the run has two, each with servers of its own: about half of the time."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,11 +35,23 @@ def pytest_configure(config: pytest.Config) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
+    if not hasattr(config, "workerinput"):
+        # The folder of every stack of this run, of its second process too: whoever is killed, it goes.
+        folder = tempfile.mkdtemp(prefix="nn", dir="/tmp")
+        os.environ[FOLDER] = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        # Servers need longer to stop than what the second process is given.
+        NodeManager.EXIT_TIMEOUT = 15
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The main job comes first: it begins with an installation that has no administrator yet."""
+    """The main job comes first: it begins with an installation that has no administrator yet. Who shares
+    servers stays in one process.
+    """
     items.sort(key=lambda item: item.path.name != "test_main_job.py")
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        item.add_marker(pytest.mark.xdist_group("product" if folder in TOGETHER else "parts"))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -20,6 +20,8 @@ from deploy.supervise import Supervisor
 
 T = TypeVar("T")
 START_S = 240
+FOLDER = "NEURONOVA_TEST_FOLDER"
+"""Variable with the folder of a run's stacks."""
 SMALL = {
     # Half the processor time for HAPI's start (measured), and the least heap that was tried.
     "hapi_heap": "512m",
@@ -194,7 +196,7 @@ def make_stack() -> Stack:
     if running:
         return Stack(saved(Path(running)), is_ours=False)
     # Short: a unix socket's path has at most 107 bytes.
-    var = Path(tempfile.mkdtemp(prefix="nn", dir="/tmp"))
+    var = Path(tempfile.mkdtemp(prefix="nn", dir=os.environ.get(FOLDER, "/tmp")))
     return Stack(free_ports(dataclasses.replace(Settings(), var=var, **SMALL)), is_ours=True)
 
 
