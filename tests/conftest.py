@@ -38,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         # The folder of every stack of this run, of its second process too: whoever is killed, it goes.
         folder = tempfile.mkdtemp(prefix="nn", dir="/tmp")
+        Path(folder).chmod(0o711)  # MariaDB's system user passes through
         os.environ[FOLDER] = folder
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         # Servers need longer to stop than what the second process is given.

@@ -12,7 +12,7 @@ import pytest
 from pydicom import Dataset
 
 from subscriptions.names import NOTIFICATION_CHANNEL
-from tests.flows.pipeline import Clinic
+from tests.flows.pipeline import Clinic, standing_still
 from tests.flows.queues import Queues
 from tests.servers.stack import wait_for
 
@@ -84,13 +84,30 @@ def test_an_inference_worker_killed_between_segmentation_and_report(
 ) -> None:
     study = clinic.study(brain)
     clinic.send(study.files)
-
-    def has_segmentation() -> bool:
-        return bool(clinic.segmentations(study))
-
-    seen = clinic.stop_at("worker-inference", has_segmentation, lambda: not clinic.reports(study))
-    assert seen, "the moment between segmentation and report was not seen"
+    while not [task for task in clinic.tasks(study) if task["status"] == "in-progress"]:
+        continue
+    # While the record stands still, the worker can store its SEG and cannot go on to the report.
+    with standing_still(clinic.stack.pid("hapi")) as stands:
+        assert stands
+        wait_for(lambda: clinic.segmentations(study), "the segmentation")
+        clinic.stack.kill("worker-inference")
+    assert not clinic.reports(study)
     clinic.wait_task(study, "completed")
+    clinic.assert_result_whole(study)
+
+
+def test_an_inference_worker_killed_right_after_the_report(
+    clinic: Clinic, queues: Queues, brain: list[Dataset]
+) -> None:
+    study = clinic.study(brain)
+    clinic.send(study.files)
+    (task,) = wait_for(lambda: clinic.tasks(study), "a task", 60)
+
+    def is_under_way() -> bool:
+        return not queues.is_done("run_inference", task["id"])
+
+    assert clinic.stop_at("worker-inference", lambda: clinic.reports(study), is_under_way)
+    wait_for(lambda: not is_under_way(), "the job to end", 60)
     clinic.assert_result_whole(study)
 
 
