@@ -45,6 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
         NodeManager.EXIT_TIMEOUT = 15
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The main job comes first: it begins with an installation that has no administrator yet. Who shares
     servers stays in one process.
