@@ -13,7 +13,7 @@ demo: setup-tests ## set up, start everything, run the main job through the publ
 	@$(DEV)/python -m demo
 
 test: setup-tests ## set up, then every test, in two processes with real servers of their own
-	@$(DEV)/python -m pytest --numprocesses 2 --dist loadgroup $(PYTEST_ARGS)
+	@$(DEV)/python -m pytest --numprocesses 2 $(PYTEST_ARGS)
 
 up: setup ## set up and start everything
 	@$(PYTHON) -m deploy up

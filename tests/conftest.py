@@ -12,6 +12,8 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import NodeManager
 
 from tests.servers.stack import FOLDER
@@ -45,15 +47,21 @@ def pytest_configure(config: pytest.Config) -> None:
         NodeManager.EXIT_TIMEOUT = 15
 
 
-@pytest.hookimpl(tryfirst=True)
+class ByFolder(LoadScopeScheduling):
+    """Deals tests out so that those who share servers stay in one process, in their order."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "product" if nodeid.split("/")[1] in TOGETHER else "parts"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFolder:
+    """Where a run has two processes (`--numprocesses 2`)."""
+    return ByFolder(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The main job comes first: it begins with an installation that has no administrator yet. Who shares
-    servers stays in one process.
-    """
+    """The main job comes first: it begins with an installation that has no administrator yet."""
     items.sort(key=lambda item: item.path.name != "test_main_job.py")
-    for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        item.add_marker(pytest.mark.xdist_group("product" if folder in TOGETHER else "parts"))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
