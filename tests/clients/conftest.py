@@ -85,9 +85,11 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def signed_in(servers: Stack) -> Iterator[dict[str, Session]]:
-    """One person of each staff role, signed in through nginx by an app that asks for all they may."""
-    stack = servers.need("redis", "hapi", "nginx", "facade")
+def signed_in(stack: Stack, hospital: Run) -> Iterator[dict[str, Session]]:
+    """One person of each staff role, signed in through nginx by an app that asks for all they may.
+
+    After the hospital's first administrator, who can only be the first.
+    """
     redirect = "http://127.0.0.1:9991/callback"
     arguments = ("--redirect-uri", redirect, "--trusted", "--scope", SCOPE_OF_STAFF)
     if not (stack.var / "tests-clients").exists():
