@@ -61,7 +61,7 @@ class InsideDoor:
     """ASGI, without a client that would tidy the address up."""
 
     def __init__(self, world: World, watched: Watched) -> None:
-        self._app, self._watched = world.app, watched
+        self.world, self._watched = world, watched
 
     async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """One request as uvicorn would hand it on."""
@@ -96,7 +96,7 @@ class InsideDoor:
         async def send(message: Any) -> None:
             said.append(message)
 
-        await self._app(scope, receive, send)
+        await self.world.app(scope, receive, send)
         start = next(message for message in said if message["type"] == "http.response.start")
         content = b"".join(m.get("body", b"") for m in said if m["type"] == "http.response.body")
         answered = {name.decode(): value.decode("latin-1") for name, value in start["headers"]}
