@@ -7,10 +7,12 @@ checked before they get into a path. Sources: Orthanc Book, REST API; measured o
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -21,6 +23,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fi
 from imaging.errors import OrthancError, OrthancNotFoundError, OrthancTemporaryError
 from imaging.frames import INTERNAL_ORTHANC, content_uri, is_orthanc_id
 
+_PIECE = 1 << 20
 _TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -144,11 +147,22 @@ class OrthancClient:
 
     async def store(self, data: bytes) -> Stored:
         """Store one PS3.10 file. What exists already is left alone (`OverwriteInstances` is false)."""
-        response = await self._send("POST", "/instances", content=data, media_type="application/dicom")
-        body = response.json()
-        if not isinstance(body, dict) or body.get("Status") not in ("Success", "AlreadyStored"):
-            raise OrthancError("Orthanc did not say what it stored.")
-        return Stored(_checked(body["ID"]), body["Status"])
+        return _stored(await self._send("POST", "/instances", content=data, media_type="application/dicom"))
+
+    async def store_part(self, path: Path, start: int, length: int) -> Stored:
+        """The same for a PS3.10 file that lies within another one; it passes in pieces, whatever its size."""
+
+        async def pieces() -> AsyncIterator[bytes]:
+            with await asyncio.to_thread(open, path, "rb") as file:
+                file.seek(start)
+                left = length
+                while left and (piece := await asyncio.to_thread(file.read, min(left, _PIECE))):
+                    left -= len(piece)
+                    yield piece
+
+        return _stored(
+            await self._send("POST", "/instances", content=(pieces, length), media_type="application/dicom")
+        )
 
     async def delete(self, instance: str) -> None:
         """Delete one instance; that it is gone already is no error."""
@@ -197,13 +211,25 @@ class OrthancClient:
         return (await self._send(method, path)).json()
 
     async def _send(
-        self, method: str, path: str, *, content: bytes | None = None, media_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        *,
+        content: bytes | tuple[Callable[[], AsyncIterator[bytes]], int] | None = None,
+        media_type: str = "application/json",
     ) -> httpx.Response:
         headers = self._headers if content is None else {**self._headers, "Content-Type": media_type}
         waits = dict.fromkeys(("connect", "read", "write", "pool"), self._timeout_s)
-        request = httpx.Request(
-            method, self._base + path, headers=headers, content=content, extensions={"timeout": waits}
-        )
+        if isinstance(content, tuple):
+            headers = {**headers, "Content-Length": str(content[1])}
+
+        def request() -> httpx.Request:
+            # Made anew for each attempt: pieces can be read only once.
+            sent = content[0]() if isinstance(content, tuple) else content
+            return httpx.Request(
+                method, self._base + path, headers=headers, content=sent, extensions={"timeout": waits}
+            )
+
         try:
             response = await self._answer(request)
         except (httpx.TransportError, TimeoutError, OSError) as error:
@@ -222,16 +248,23 @@ class OrthancClient:
         wait=wait_fixed(0.1),
         reraise=True,
     )
-    async def _answer(self, request: httpx.Request) -> httpx.Response:
+    async def _answer(self, request: Callable[[], httpx.Request]) -> httpx.Response:
         """The whole answer. Asked again when Orthanc hung up, which it does on an idle connection at any
         moment: a second GET, PUT or DELETE changes nothing, and a second POST of a file is `AlreadyStored`.
         """
-        response = await self._transport.handle_async_request(request)
+        response = await self._transport.handle_async_request(request())
         try:
             await response.aread()
         finally:
             await response.aclose()
         return response
+
+
+def _stored(response: httpx.Response) -> Stored:
+    body = response.json()
+    if not isinstance(body, dict) or body.get("Status") not in ("Success", "AlreadyStored"):
+        raise OrthancError("Orthanc did not say what it stored.")
+    return Stored(_checked(body["ID"]), body["Status"])
 
 
 def _checked(instance: str) -> str:

@@ -106,9 +106,7 @@ async def _store_part(
     orthanc: OrthancClient, children: Children, path: Path, part: dict[str, Any], found: Inspection
 ) -> dict[str, Any]:
     try:
-        stored = await orthanc.store(
-            await asyncio.to_thread(_slice, path, int(part["start"]), int(part["length"]))
-        )
+        stored = await orthanc.store_part(path, int(part["start"]), int(part["length"]))
         if stored.status == "Success":
             return {"status": "stored"}
         return await _duplicate(orthanc, children, stored.orthanc_id, found)
@@ -126,12 +124,6 @@ async def _duplicate(
         return {"status": "duplicate"}
     reason = "The instance is stored with other pixels."
     return {"status": "failed", "failure": DUPLICATE_INSTANCE, "reason": reason}
-
-
-def _slice(path: Path, start: int, length: int) -> bytes:
-    with open(path, "rb") as file:
-        file.seek(start)
-        return file.read(length)
 
 
 def _upload(found: Inspection, request: dict[str, Any]) -> UploadRow:

@@ -1,4 +1,8 @@
+import tracemalloc
+from uuid import uuid4
+
 import httpx
+import numpy as np
 import pytest
 
 from imaging.errors import OrthancError, OrthancNotFoundError, OrthancTemporaryError
@@ -132,3 +136,19 @@ async def test_a_store_is_sent_again_when_orthanc_hung_up() -> None:
     async with client_of(answer) as orthanc:
         assert (await orthanc.store(b"DICM")).status == "AlreadyStored"
     assert asked == ["POST", "POST"]
+
+
+async def test_a_large_part_of_an_upload_is_stored_without_being_read_whole(client, tmp_path):
+    study = f"1.2.{uuid4().int}"[:56]
+    data = mr_file(np.zeros((64, 512, 512), "<u2"), study_uid=study, series_uid=f"{study}.1")
+    (tmp_path / "upload").write_bytes(b"before" + data + b"after")
+    tracemalloc.start()
+    try:
+        stored = await client.store_part(tmp_path / "upload", len(b"before"), len(data))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert stored.status == "Success"
+    assert peak < len(data) / 3
+    assert await client.file(stored.orthanc_id) == data
+    await client.delete(stored.orthanc_id)
