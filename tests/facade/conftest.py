@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+from dicomweb_client.api import DICOMwebClient
 from redis.asyncio import Redis
 
 from facade.hapi import HAPIClient
@@ -116,3 +118,12 @@ async def images(world: World, workers: HAPIClient, monkeypatch: pytest.MonkeyPa
     )
     yield Images(world, workers, index, f"Endpoint/{endpoint['id']}")
     index.close()
+
+
+@pytest.fixture(scope="module")
+def dicomweb_client(door: Door) -> DICOMwebClient:
+    """dicomweb-client with the doctor's session."""
+    session = requests.Session()
+    session.headers.update({name: door.doctor.headers[name] for name in ("Origin", "X-CSRF-Token")})
+    session.cookies.update(dict(door.doctor.cookies))
+    return DICOMwebClient(f"{door.base_url}/dicom-web", session=session)

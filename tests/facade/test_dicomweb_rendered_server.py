@@ -7,7 +7,6 @@ from io import BytesIO
 import httpx
 import numpy as np
 import pytest
-import requests
 from dicomweb_client.api import DICOMwebClient
 from PIL import Image
 
@@ -17,26 +16,19 @@ pytestmark = pytest.mark.server
 NAMES = ("rendered", "thumbnail")
 
 
-@pytest.fixture(scope="module")
-def client(door: Door) -> DICOMwebClient:
-    session = requests.Session()
-    session.headers.update(door.doctor.headers)
-    session.cookies.update(dict(door.doctor.cookies))
-    session.headers.pop("accept", None)
-    return DICOMwebClient(f"{door.base_url}/dicom-web", session=session)
-
-
 def opened(data: bytes) -> Image.Image:
     return Image.open(BytesIO(data))
 
 
-def test_dicomweb_client_gets_pictures_in_both_forms(client: DICOMwebClient, door: Door) -> None:
+def test_dicomweb_client_gets_pictures_in_both_forms(dicomweb_client: DICOMwebClient, door: Door) -> None:
     uid = door.uid
     first = (uid, f"{uid}.1", f"{uid}.1.1")
     for media_type, form in (("image/jpeg", "JPEG"), ("image/png", "PNG")):
-        data = client.retrieve_instance_rendered(*first, media_types=(media_type,))
+        data = dicomweb_client.retrieve_instance_rendered(*first, media_types=(media_type,))
         assert (opened(data).format, opened(data).size) == (form, (43, 65))
-    frame = client.retrieve_instance_frames_rendered(uid, f"{uid}.1", f"{uid}.1.3", [2], ("image/png",))
+    frame = dicomweb_client.retrieve_instance_frames_rendered(
+        uid, f"{uid}.1", f"{uid}.1.3", [2], ("image/png",)
+    )
     values = door.images[2][1].astype(float)
     expected = (values - values.min()) * 255 / (values.max() - values.min())
     assert np.abs(np.asarray(opened(frame)) - expected).max() <= 1
