@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from pathlib import Path
 from uuid import uuid4
@@ -13,8 +14,17 @@ from imaging.read import inspect
 from tests.imaging.builders import mr_file
 from tests.servers.stack import Stack
 
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 pytestmark = pytest.mark.server
 TITLE = "DIMSE"
+BACK = free_port()  # where a move would send to
 QUERY = ("-k", "QueryRetrieveLevel=STUDY", "-k", "StudyInstanceUID={study}")
 
 
@@ -23,7 +33,7 @@ async def listed(orthanc: Stack) -> OrthancClient:
     """Orthanc with this modality as the product lists one."""
     client = OrthancClient(orthanc.orthanc_url, *orthanc.orthanc_login)
     async with client:
-        await client.put_modality("dimse", TITLE, "127.0.0.1", 104)
+        await client.put_modality("dimse", TITLE, "127.0.0.1", BACK)
     return client
 
 
@@ -54,7 +64,7 @@ async def test_what_a_listed_modality_stores_is_there(orthanc: Stack, stored: by
     [
         ("findscu", ("-S", *QUERY)),
         ("findscu", ("-P", *QUERY)),
-        ("movescu", ("-S", "-aem", TITLE, *QUERY)),
+        ("movescu", ("-S", "-aem", TITLE, "+P", "{port}", "-od", "{tmp}", *QUERY)),
         ("getscu", ("-S", "-od", "{tmp}", *QUERY)),
     ],
 )
@@ -64,7 +74,9 @@ def test_nobody_finds_or_fetches_by_dimse(
     got = tmp_path / "got"
     got.mkdir()
     done = call(
-        orthanc, program, *(part.format(tmp=got, study=inspect(stored).study_uid) for part in arguments)
+        orthanc,
+        program,
+        *(part.format(tmp=got, port=BACK, study=inspect(stored).study_uid) for part in arguments),
     )
     said = done.stdout + done.stderr
     assert b"(Pending)" not in said  # how a find that matches, and a move or get under way, answer
