@@ -62,7 +62,12 @@ def serve(given: dict[str, Any], last: int, socket: str) -> None:
     steps.around(Redis, "execute_command")
     steps.around(Spool, "write")
     directory = Path(given["directory"])
-    settings = settings_of(directory, hapi_url=given["hapi_url"], hapi_secret=given["hapi_secret"])
+    settings = settings_of(
+        directory,
+        hapi_url=given["hapi_url"],
+        hapi_secret=given["hapi_secret"],
+        spool_dir=Path(given["spool_dir"]),
+    )
     auth_settings = settings_for(directory, "unix:///unused", keys_dir=Path(given["keys_dir"]))
     redis = Redis.from_url(given["redis_url"], db=given["redis_db"])
     inner: ASGIApp = create_app(settings, auth_settings, redis=redis)

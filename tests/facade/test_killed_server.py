@@ -81,6 +81,7 @@ def second(
     monkeypatch.setattr(idempotency, "_PENDING_S", 1)
     given = {
         "directory": str(world.services.settings.spool_dir.parent),
+        "spool_dir": str(tmp_path / "spool"),
         "keys_dir": str(keys_dir),
         "hapi_url": hapi.hapi_url,
         "hapi_secret": hapi.secrets["hapi-facade"],

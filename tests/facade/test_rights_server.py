@@ -72,8 +72,10 @@ async def test_a_search_of_a_patient_is_narrowed_and_the_link_does_not_show_it(
     assert subjects == {people["own"]}
     link = answer.json()["link"][0]["url"]
     assert link == "http://localhost:8080/fhir/Observation?code=8867-4"
-    everything = await world.ask("doctor", "GET", "Observation?code=8867-4")
-    assert len(everything.json()["entry"]) > len(answer.json()["entry"])
+    foreign = await world.ask("doctor", "GET", f"Observation?code=8867-4&patient={people['foreign']}")
+    assert {entry["resource"]["subject"]["reference"] for entry in foreign.json()["entry"]} == {
+        people["foreign"]
+    }
 
 
 async def test_an_id_does_not_get_around_the_narrowing(world: World, people: dict[str, str]) -> None:

@@ -36,6 +36,10 @@ class Queues:
         """Has this job ended well?"""
         return self._jobs.is_done(job, *arguments)
 
+    def ask(self, job: str, *arguments: str) -> None:
+        """Ask for a job, as a repeated delivery would."""
+        self._jobs.enqueue(job, *arguments)
+
     def kill_in_job(self, program: str, queue: str, ask: Callable[[], str]) -> str:
         """kill -9 of a worker while it runs the job that `ask` sets going; answers the job's subject.
 
