@@ -133,7 +133,8 @@ async def test_an_include_is_confirmed_entry_by_entry(world: World, people: dict
     asked = "Observation?code=8867-4&_include=Observation:focus&_include=Observation:subject"
     included = ids(await world.ask("patient", "GET", asked), "include")
     assert included == {people["own"]}
-    assert len(ids(await world.ask("doctor", "GET", asked), "include")) > 1
+    of_another = await world.ask("doctor", "GET", f"{asked}&patient={people['foreign']}")
+    assert ids(of_another, "include") == {people["foreign"]}
 
 
 async def test_shared_patients_are_those_of_active_groups_today(world: World, people: dict[str, str]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from subscriptions.lease import Leases
-from subscriptions.queue import JobQueue, connect
+from subscriptions.queue import Enqueued, JobQueue, connect
 from tests.flows.pipeline import Clinic, standing_still
 from tests.servers.stack import wait_for
 
@@ -36,9 +36,9 @@ class Queues:
         """Has this job ended well?"""
         return self._jobs.is_done(job, *arguments)
 
-    def ask(self, job: str, *arguments: str) -> None:
+    def ask(self, job: str, *arguments: str) -> Enqueued:
         """Ask for a job, as a repeated delivery would."""
-        self._jobs.enqueue(job, *arguments)
+        return self._jobs.enqueue(job, *arguments)
 
     def kill_in_job(self, program: str, queue: str, ask: Callable[[], str]) -> str:
         """kill -9 of a worker while it runs the job that `ask` sets going; answers the job's subject.
