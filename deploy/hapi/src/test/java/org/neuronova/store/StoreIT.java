@@ -5,12 +5,12 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.neuronova.store.Bodies.auditEvent;
+import static org.neuronova.store.Bodies.subscription;
+import static org.neuronova.store.Bodies.transaction;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.sun.net.httpserver.HttpServer;
-import java.io.IOException;
-import java.net.InetAddress;
-import java.net.InetSocketAddress;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.EnumMap;
@@ -353,7 +353,7 @@ class StoreIT {
     @Test
     void aSubscriptionWakesItsReceiver() throws Exception {
         BlockingQueue<String> calls = new LinkedBlockingQueue<>();
-        HttpServer receiver = listen(calls);
+        HttpServer receiver = Receiver.listen(calls);
         try {
             String value = UUID.randomUUID().toString();
             String subscription = subscription("Task?identifier=" + value, receiver.getAddress().getPort());
@@ -384,38 +384,6 @@ class StoreIT {
     private static Answer create(Caller caller, String resource) {
         String type = StoreClient.parse(resource).get("resourceType").asText();
         return as(caller).post("/fhir/" + type, resource);
-    }
-
-    private static String transaction(String method, String url, String resource) {
-        return "{\"resourceType\":\"Bundle\",\"type\":\"transaction\",\"entry\":[{\"resource\":" + resource
-                + ",\"request\":{\"method\":\"" + method + "\",\"url\":\"" + url + "\"}}]}";
-    }
-
-    private static String auditEvent(String what) {
-        return "{\"resourceType\":\"AuditEvent\",\"type\":{\"code\":\"rest\"},\"action\":\"R\","
-                + "\"recorded\":\"2026-01-01T00:00:00Z\",\"outcome\":\"0\","
-                + "\"agent\":[{\"requestor\":true,\"who\":{\"display\":\"a client\"}}],"
-                + "\"source\":{\"observer\":{\"display\":\"facade\"}},"
-                + "\"entity\":[{\"what\":{\"reference\":\"" + what + "\"}}]}";
-    }
-
-    private static String subscription(String criteria, int port) {
-        return "{\"resourceType\":\"Subscription\",\"status\":\"requested\",\"reason\":\"test\",\"criteria\":\"" + criteria
-                + "\",\"channel\":{\"type\":\"rest-hook\",\"endpoint\":\"http://127.0.0.1:" + port
-                + "/hooks/task\",\"payload\":\"application/fhir+json\",\"header\":[\"X-NeuroNova-Secret: the-secret\"]}}";
-    }
-
-    private static HttpServer listen(BlockingQueue<String> calls) throws IOException {
-        HttpServer server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
-        server.createContext("/", exchange -> {
-            exchange.getRequestBody().readAllBytes();
-            calls.add(exchange.getRequestMethod() + " " + exchange.getRequestURI() + " "
-                    + exchange.getRequestHeaders().getFirst(CallerFilter.HEADER));
-            exchange.sendResponseHeaders(204, -1);
-            exchange.close();
-        });
-        server.start();
-        return server;
     }
 
     private static void awaitActive(String id) throws InterruptedException {
