@@ -63,8 +63,7 @@ class Arrival:
 
         try:
             await self.app(scope, receive, answer)
-        except Exception:
-            # Starlette raises again what its last handler has answered and logged.
+        except Exception:  # Starlette raises again what its last handler has answered and logged
             if not is_answered:
                 raise
         finally:
