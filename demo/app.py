@@ -1,7 +1,7 @@
 """A SMART app as a stranger would write it: discovery, authorization code with PKCE, bearer requests.
 
 It knows the product only through its public address, so what it can do any registered app can do.
-Sources: SMART App Launch 2.2.0 (App Launch: Standalone), RFC 6749 4.1, RFC 7636, RFC 9207.
+Sources: SMART App Launch 2.2.0 (App Launch: Standalone), RFC 6749 4.1, RFC 6585 4, RFC 7636, RFC 9207.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+import time
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
@@ -16,6 +17,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
 
+MAX_PAUSES, LONGEST_PAUSE_S = 30, 5
 MAX_PAGES = 8  # login, second factor, consent: more pages than that mean a loop
 
 
@@ -103,6 +105,26 @@ class Session:
         return answer.json()
 
 
+class Unhurried(httpx.HTTPTransport):
+    """Comes again when it is told that it asks too often: 429 says that nothing was done."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer, after the short pauses that Retry-After asks for; a longer one is left to the caller."""
+        for _ in range(MAX_PAUSES):
+            response = super().handle_request(request)
+            pause = float(response.headers.get("Retry-After", "1"))
+            if response.status_code != httpx.codes.TOO_MANY_REQUESTS or pause > LONGEST_PAUSE_S:
+                return response
+            response.close()
+            time.sleep(pause)
+        return super().handle_request(request)
+
+
+def new_browser(*, follow_redirects: bool = False) -> httpx.Client:
+    """A person's browser: keeps cookies; people at one address have to wait for each other at the login."""
+    return httpx.Client(transport=Unhurried(), follow_redirects=follow_redirects, timeout=60)
+
+
 @dataclass(frozen=True)
 class App:
     """A registered public client with a loopback redirect address."""
@@ -114,7 +136,7 @@ class App:
 
     def sign_in(self, username: str, password: str) -> Session:
         """Walk the authorization code flow with this person's password, page by page."""
-        browser = httpx.Client(follow_redirects=False, timeout=60)
+        browser = new_browser()
         try:
             return Session(self.base_url, browser, self._token(browser, username, password))
         except BaseException:  # whatever it was is raised again; only the connection must not stay open

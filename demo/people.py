@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from demo import records
-from demo.app import form_of
+from demo.app import form_of, new_browser
 from demo.run import REDIRECT_URI, SCOPE, Run, StepFailedError, require
 
 STAFF = {"doctor": "doctor", "rib": "radiologist", "lab": "laboratory", "nurse": "nurse"}
@@ -62,7 +62,7 @@ def first_administrator(run: Run) -> str:
         printed = neuronova(run, "users", "bootstrap", "--json")
         code = httpx.Response(200, text=printed).json()["code"]
         person = {"username": "administrator", "password": password()}
-        with httpx.Client(timeout=60, follow_redirects=True) as browser:
+        with new_browser(follow_redirects=True) as browser:
             page = browser.get(f"{run.base_url}/auth/setup")
             submit(browser, page, run.base_url, code=code, password_again=person["password"], **person)
         people["admin"] = person
@@ -94,7 +94,7 @@ def _invite(run: Run, role: str, username: str, fhir_user: str | None, **more: A
         answer.status_code == 201, f"/auth/admin/users answered {answer.status_code}: {answer.text[:200]}"
     )
     secret = password()
-    with httpx.Client(timeout=60, follow_redirects=True) as browser:
+    with new_browser(follow_redirects=True) as browser:
         page = browser.get(answer.json()["invitation"])
         submit(browser, page, run.base_url, password=secret, password_again=secret)
     run.facts["people"][role] = {"username": username, "password": secret, "fhirUser": fhir_user}

@@ -12,9 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
-import httpx
-
-from demo.app import App, SignInError
+from demo.app import App, SignInError, new_browser
 from demo.people import first_administrator, neuronova, password, register_app, submit
 from demo.run import REDIRECT_URI, Run
 from deploy.environment import hapi_url
@@ -45,7 +43,7 @@ class People:
         answer = self.run.as_("admin").in_browser("POST", "/auth/admin/users", json=body)
         answer.raise_for_status()
         self.made.append(username)
-        with httpx.Client(timeout=60, follow_redirects=True) as browser:
+        with new_browser(follow_redirects=True) as browser:
             page = browser.get(answer.json()["invitation"])
             submit(browser, page, self.run.base_url, password=secret, password_again=secret)
         app = App(self.run.base_url, self.client_id, REDIRECT_URI, scope)
