@@ -109,7 +109,7 @@ class Unhurried(httpx.HTTPTransport):
     """Comes again when it is told that it asks too often: 429 says that nothing was done."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer, after the short pauses that Retry-After asks for; a longer one is left to the caller."""
+        """The answer after the short pauses that Retry-After asks for; a longer one is the caller's."""
         for _ in range(MAX_PAUSES):
             response = super().handle_request(request)
             pause = float(response.headers.get("Retry-After", "1"))
