@@ -69,7 +69,11 @@ def _setup(*, tests: bool) -> int:
         [[Step("packages", partial(packages.install, tests=tests))]],
         [
             [Step("uv", environments.uv), *pythons],
-            [Step("orthanc libraries", shim.build), Step("hapi", store.build)],
+            [
+                Step("orthanc libraries", shim.build),
+                Step("hapi", store.build),
+                Step("hapi classes", store.archive),
+            ],
             [Step("viewer", viewer.build), *([Step("test clients", clients.build)] if tests else [])],
         ],
     )

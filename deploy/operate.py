@@ -15,7 +15,7 @@ from deploy.errors import DeployError, PortBusyError
 from deploy.render import render
 from deploy.settings import Settings, saved
 from deploy.setup.shim import LIBRARY, PLUGIN
-from deploy.setup.store import TARGET
+from deploy.setup.store import JAR
 from deploy.supervise import Supervisor
 
 READY_S = 180
@@ -139,7 +139,7 @@ def _built(names: Sequence[str]) -> None:
     needed = {programs.FACADE}
     for name in names:
         if name == "hapi":
-            needed.add(str(TARGET / "neuronova-store.jar"))
+            needed.add(str(JAR))
         elif name == "orthanc":
             needed |= {str(LIBRARY), str(PLUGIN)}
         elif name not in {"redis", "mariadb", "nginx", "facade", "audit-shipper"}:

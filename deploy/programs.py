@@ -7,7 +7,7 @@ from functools import cache
 from deploy.settings import ROOT, Settings
 from deploy.setup.shim import STAMPS
 from deploy.setup.steps import BUILD, digest
-from deploy.setup.store import TARGET
+from deploy.setup.store import ARCHIVE, JAR
 
 FACADE = str(ROOT / ".venv" / "facade" / "bin" / "python")
 WORKER = str(ROOT / ".venv" / "worker" / "bin" / "python")
@@ -110,8 +110,8 @@ def code(program: str) -> str:
 
 
 def _hapi(settings: Settings) -> tuple[str, ...]:
-    options = ("-XX:+UseSerialGC", *settings.hapi_java_options.split())
-    return ("java", f"-Xmx{settings.hapi_heap}", *options, "-jar", str(TARGET / "neuronova-store.jar"))
+    options = ("-XX:+UseSerialGC", f"-XX:SharedArchiveFile={ARCHIVE}", *settings.hapi_java_options.split())
+    return ("java", f"-Xmx{settings.hapi_heap}", *options, "-jar", str(JAR))
 
 
 def _mariadbd() -> str:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 import redis
 
+from deploy.setup.store import ARCHIVE
 from facade.catalogue import CATALOGUE
 from facade.outcome import MEDIA_TYPE, SYSTEM
 from tests.servers.stack import Stack, processes_of
@@ -80,6 +81,11 @@ def test_orthanc_refuses_a_call_for_another_title(infrastructure: Stack) -> None
 
 def test_orthanc_wants_a_login(infrastructure: Stack) -> None:
     assert httpx.get(f"{infrastructure.orthanc_url}/system").status_code == 401
+
+
+def test_hapi_starts_from_the_archive_of_its_classes(infrastructure: Stack) -> None:
+    # Shared classes are mapped from the file; a JVM that rejects the archive starts without it.
+    assert str(ARCHIVE) in Path(f"/proc/{infrastructure.pid('hapi')}/maps").read_text()
 
 
 def test_hapi_wants_a_secret(infrastructure: Stack) -> None:
