@@ -29,6 +29,7 @@ from imaging.errors import (
     MultipartError,
     OrthancNotFoundError,
     OrthancTemporaryError,
+    ScratchError,
 )
 from imaging.frames import EXPLICIT_LE, frame_media_type, is_orthanc_id
 from imaging.index import Index, InstanceRow
@@ -38,6 +39,7 @@ from imaging.orthanc import OrthancClient
 from imaging.settings import ImagingSettings
 
 OCTETS = "application/octet-stream"
+DICOM = "application/dicom"
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ async def _failed(request: Request, error: Exception) -> Response:
             status = 400
         case OrthancNotFoundError():
             status = 404
-        case OrthancTemporaryError():
+        case OrthancTemporaryError() | ScratchError():
             status = 503
         case DICOMError() | ChildDiedError():
             status = 406  # it is stored, but cannot be had in this form
@@ -207,29 +209,32 @@ async def _from_frame(here: Services, oid: str, number: int, task: str, about: d
 
 async def file(request: Request) -> Response:
     """One whole instance as multipart/related of one part."""
-    here = _services(request)
-    data = await here.orthanc.file(_oid(request.path_params["oid"]))
-    mark = secrets.token_hex(16)
-    body = part_header(mark, "application/dicom") + data + b"\r\n" + closing(mark)
-    return Response(body, media_type=f'multipart/related; type="application/dicom"; boundary={mark}')
+    return await _instances(_services(request), [_oid(request.path_params["oid"])])
 
 
 async def multipart(request: Request) -> Response:
     """Many whole instances, streamed one after the other: `{"instances": [Orthanc id, ...]}`."""
-    here, body = _services(request), await request.json()
-    oids = [_oid(oid) for oid in body["instances"]]
+    body = await request.json()
+    return await _instances(_services(request), [_oid(oid) for oid in body["instances"]])
+
+
+async def _instances(here: Services, oids: Sequence[str]) -> Response:
+    """multipart/related of files as they come; the first piece is had before the answer begins."""
     mark = secrets.token_hex(16)
+    pieces = here.orthanc.pieces(oids[0])
+    first = await anext(pieces)
 
     async def parts() -> AsyncIterator[bytes]:
-        for oid in oids:
-            yield part_header(mark, "application/dicom")
-            yield await here.orthanc.file(oid)
-            yield b"\r\n"
-        yield closing(mark)
+        yield part_header(mark, DICOM) + first
+        async for piece in pieces:
+            yield piece
+        for oid in oids[1:]:
+            yield b"\r\n" + part_header(mark, DICOM)
+            async for piece in here.orthanc.pieces(oid):
+                yield piece
+        yield b"\r\n" + closing(mark)
 
-    return StreamingResponse(
-        parts(), media_type=f'multipart/related; type="application/dicom"; boundary={mark}'
-    )
+    return StreamingResponse(parts(), media_type=f'multipart/related; type="{DICOM}"; boundary={mark}')
 
 
 async def health(request: Request) -> Response:

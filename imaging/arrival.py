@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imaging.child import Children
+from imaging.fetched import inspect_stored
 from imaging.identity import Quarantine
 from imaging.index import Index, InstanceRow, QuarantineRow, SeriesRow, StudyRow, UploadRow
 from imaging.inspection import Inspection
@@ -43,7 +44,8 @@ async def look(index: Index, orthanc: OrthancClient, children: Children, orthanc
     """Read an instance of the change feed; None if there is nothing to do (known, set aside or replaced by
     us).
 
-    Raises OrthancNotFoundError (deleted since), DICOMError and ChildDiedError (`set_aside_unread`).
+    Raises OrthancNotFoundError (deleted since), DICOMError and ChildDiedError (`set_aside_unread`),
+    ScratchError (later it may do).
     """
     if index.by_orthanc_id(orthanc_id) is not None or index.is_quarantined(orthanc_id):
         return None
@@ -55,7 +57,7 @@ async def look(index: Index, orthanc: OrthancClient, children: Children, orthanc
     else:
         upload = None
         origin = await orthanc.origin(orthanc_id)
-        inspection = await children.inspect(await orthanc.file(orthanc_id))
+        inspection = await inspect_stored(children, orthanc, orthanc_id, index.data_dir)
     own, result_key = index.announced(inspection.sop_uid, inspection.digest)
     return Arrival(inspection, origin, upload, own, result_key, time.time())
 

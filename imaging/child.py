@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import errno
 import json
 import os
 import resource
@@ -23,14 +24,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from imaging.errors import ChildDiedError, DICOMError, GeometryError, ImagingError
+from imaging.errors import ChildDiedError, DICOMError, GeometryError, ImagingError, ScratchError
 from imaging.inspection import Inspection
 
 _LENGTHS = struct.Struct("<IQ")  # bytes of the header, number of parts
 _PART = struct.Struct("<Q")
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR")
-_ERRORS: dict[str, type[ImagingError]] = {"dicom": DICOMError, "geometry": GeometryError}
+_ERRORS: dict[str, type[ImagingError]] = {
+    "dicom": DICOMError,
+    "geometry": GeometryError,
+    "disk": ScratchError,
+}
+# The slowest that reading and converting may be: a large file has that much more time.
+_SLOWEST_BYTES_PER_S = 5 << 20
 
 
 @dataclass(frozen=True)
@@ -63,11 +70,14 @@ class Children:
         for child in self._all:
             await child.stop()
 
-    async def call(self, task: str, header: dict[str, Any], *parts: bytes) -> Reply:
-        """Let a child do one task. Raises ChildDiedError, or the error that the task ended with."""
+    async def call(self, task: str, header: dict[str, Any], *parts: bytes, size: int = 0) -> Reply:
+        """Let a child do one task. Raises ChildDiedError, or the error that the task ended with.
+
+        :param size: bytes of the files that the header names; many have more time
+        """
         child = await self._idle.get()
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s + size / _SLOWEST_BYTES_PER_S):
                 reply = await child.ask({"task": task, **header}, parts)
         except BaseException as error:  # cancelled too: a child in the middle of a task is never used again
             await child.stop()
@@ -84,13 +94,27 @@ class Children:
         return reply
 
     async def inspect(self, data: bytes) -> Inspection:
-        """Read one file (imaging.read). Raises DICOMError."""
+        """Read one small file that is in memory (imaging.read). Raises DICOMError."""
         return Inspection.from_json((await self.call("inspect", {}, data)).parts[0])
 
     async def inspect_part(self, path: Path, start: int, length: int) -> Inspection:
         """Read a file that lies within another one (a part of a spooled upload)."""
         where = {"path": str(path), "start": start, "length": length}
-        return Inspection.from_json((await self.call("inspect-part", where)).parts[0])
+        return Inspection.from_json((await self.call("inspect-part", where, size=length)).parts[0])
+
+    async def inspect_file(self, path: Path) -> Inspection:
+        """Read a file of any size."""
+        return await self.inspect_part(path, 0, size_of(path))
+
+    async def transcode(self, path: Path, target: Path) -> dict[str, Any]:
+        """Convert a file into an empty one (imaging.transcode): the fields of its Transcoded."""
+        header = {"path": str(path), "target": str(target)}
+        return (await self.call("transcode", header, size=size_of(path))).header
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file on the local disk: not worth a thread."""
+    return path.stat().st_size
 
 
 class _Child:
@@ -137,6 +161,8 @@ class _Child:
         await process.wait()
 
 
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE})
+
 # --- the child's side ---------------------------------------------------------------------------
 
 
@@ -156,6 +182,9 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
             answer, results = {"error": "geometry", "text": str(error)}, []
         except ImagingError as error:
             answer, results = {"error": "dicom", "text": str(error)}, []
+        except OSError as error:
+            kind = "disk" if error.errno in _DISK else "dicom"
+            answer, results = {"error": kind, "text": f"Not read or written ({type(error).__name__})."}, []
         except (Exception, MemoryError) as error:  # noqa: BLE001 - whatever a file provokes is an answer, not an end
             answer, results = {"error": "dicom", "text": f"Unreadable ({type(error).__name__})."}, []
         text = json.dumps(answer).encode()

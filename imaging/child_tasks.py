@@ -1,12 +1,14 @@
-"""What a child can be asked to do (imaging.child). Bytes in, JSON and bytes out."""
+"""What a child can be asked to do (imaging.child): files by their paths, small values as bytes."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from imaging import read, rendering, volumes
 from imaging.display import Display
 from imaging.errors import DICOMError
+from imaging.part10 import opened
 from imaging.transcode import transcode
 
 Result = tuple[dict[str, Any], list[bytes]]
@@ -18,9 +20,10 @@ def run(header: dict[str, Any], parts: list[bytes]) -> Result:
         case "inspect":
             return {}, [read.inspect(parts[0]).to_json().encode()]
         case "inspect-part":
-            return {}, [read.inspect(_slice(header)).to_json().encode()]
+            with opened(header["path"], header["start"], header["length"]) as file:
+                return {}, [read.inspect(file).to_json().encode()]
         case "transcode":
-            return _transcode(parts[0])
+            return _transcode(header)
         case "frame":
             return {}, [rendering.native(rendering.one_frame(parts[0], header["syntax"], parts[1]))]
         case "render":
@@ -32,21 +35,6 @@ def run(header: dict[str, Any], parts: list[bytes]) -> Result:
             raise DICOMError(f"There is no task {task!r}.")
 
 
-def _slice(header: dict[str, Any]) -> bytes:
-    with open(header["path"], "rb") as file:
-        file.seek(header["start"])
-        data = file.read(header["length"])
-    if len(data) != header["length"]:
-        raise DICOMError("The part is shorter than it should be.")
-    return data
-
-
-def _transcode(data: bytes) -> Result:
-    done = transcode(data)
-    answer = {
-        "outcome": done.outcome,
-        "reason": done.reason,
-        "transfer_syntax": done.transfer_syntax,
-        "digest": done.digest,
-    }
-    return answer, [] if done.data is None else [done.data]
+def _transcode(header: dict[str, Any]) -> Result:
+    with opened(header["path"]) as file, open(header["target"], "r+b") as target:
+        return asdict(transcode(file, target)), []

@@ -57,6 +57,13 @@ class ChildDiedError(ImagingError):
     code = "child-died"
 
 
+class ScratchError(ImagingError):
+    """The disk, not the file: it is full or broken. Later it may do."""
+
+    code = "disk"
+    temporary = True
+
+
 # --- Orthanc -----------------------------------------------------------------------------------
 
 

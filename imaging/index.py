@@ -63,7 +63,8 @@ class Index:
     """The rows. `read_only` for the facade, which never writes here."""
 
     def __init__(self, data_dir: Path | str, *, read_only: bool = False) -> None:
-        self._path = Path(data_dir) / "index.db"
+        self.data_dir = Path(data_dir)
+        self._path = self.data_dir / "index.db"
         self._read_only = read_only
         self._local = threading.local()
         if not read_only:

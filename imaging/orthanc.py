@@ -14,16 +14,18 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, BinaryIO, Literal, Self
 
 import httpx
 from httpx_aiohttp import AiohttpTransport
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from imaging.errors import OrthancError, OrthancNotFoundError, OrthancTemporaryError
+from imaging.errors import OrthancError, OrthancNotFoundError, OrthancTemporaryError, ScratchError
 from imaging.frames import INTERNAL_ORTHANC, content_uri, is_orthanc_id
 
 _PIECE = 1 << 20
+# The slowest that Orthanc may be with a large file.
+_SLOWEST_BYTES_PER_S = 5 << 20
 _TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -129,8 +131,28 @@ class OrthancClient:
         return True
 
     async def file(self, instance: str) -> bytes:
-        """The stored PS3.10 file, byte for byte."""
+        """The stored PS3.10 file, byte for byte, in memory: for small ones (`fetch`)."""
         return (await self._send("GET", f"/instances/{_checked(instance)}/file")).content
+
+    async def fetch(self, instance: str, file: BinaryIO) -> int:
+        """The same into an empty file, a piece at a time; its size."""
+        await self._send("GET", f"/instances/{_checked(instance)}/file", into=file)
+        file.flush()
+        return file.tell()
+
+    async def pieces(self, instance: str) -> AsyncIterator[bytes]:
+        """The same as it comes, for an answer that is passed on. What breaks off raises in the middle."""
+        request = self._request("GET", f"/instances/{_checked(instance)}/file", self._headers, None)
+        try:
+            response = await self._transport.handle_async_request(request)
+            try:
+                _check(response)
+                async for piece in response.aiter_raw():
+                    yield piece
+            finally:
+                await response.aclose()
+        except (httpx.TransportError, TimeoutError, OSError) as error:
+            raise OrthancTemporaryError("Orthanc does not answer.") from error
 
     async def frame(self, instance: str, number: int) -> bytes:
         """One stored frame as it is encoded; counts from 1."""
@@ -163,6 +185,10 @@ class OrthancClient:
         return _stored(
             await self._send("POST", "/instances", content=(pieces, length), media_type="application/dicom")
         )
+
+    async def store_file(self, path: Path) -> Stored:
+        """The same for a whole file."""
+        return await self.store_part(path, 0, await asyncio.to_thread(_size, path))
 
     async def delete(self, instance: str) -> None:
         """Delete one instance; that it is gone already is no error."""
@@ -217,30 +243,42 @@ class OrthancClient:
         *,
         content: bytes | tuple[Callable[[], AsyncIterator[bytes]], int] | None = None,
         media_type: str = "application/json",
+        into: BinaryIO | None = None,
     ) -> httpx.Response:
         headers = self._headers if content is None else {**self._headers, "Content-Type": media_type}
-        waits = dict.fromkeys(("connect", "read", "write", "pool"), self._timeout_s)
+        size = 0
         if isinstance(content, tuple):
-            headers = {**headers, "Content-Length": str(content[1])}
+            size = content[1]
+            headers = {**headers, "Content-Length": str(size)}
 
         def request() -> httpx.Request:
             # Made anew for each attempt: pieces can be read only once.
             sent = content[0]() if isinstance(content, tuple) else content
-            return httpx.Request(
-                method, self._base + path, headers=headers, content=sent, extensions={"timeout": waits}
-            )
+            return self._request(method, path, headers, sent, size)
 
         try:
-            response = await self._answer(request)
-        except (httpx.TransportError, TimeoutError, OSError) as error:
+            response = await self._answer(request, into)
+        except (httpx.TransportError, TimeoutError, ConnectionError) as error:
             raise OrthancTemporaryError("Orthanc does not answer.") from error
-        if response.status_code == 404:
-            raise OrthancNotFoundError("Orthanc does not have it.")
-        if response.status_code in _TEMPORARY:
-            raise OrthancTemporaryError(f"Orthanc answered {response.status_code}.")
-        if response.is_error:
-            raise OrthancError(f"Orthanc answered {response.status_code}.")
+        except OSError as error:
+            raise ScratchError("A file could not be read or written.") from error
+        _check(response)
         return response
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        content: bytes | AsyncIterator[bytes] | None,
+        size: int = 0,
+    ) -> httpx.Request:
+        # Orthanc answers a store when it has read, hashed and written all of it.
+        patience = self._timeout_s + size / _SLOWEST_BYTES_PER_S
+        waits = dict.fromkeys(("connect", "write", "pool"), self._timeout_s) | {"read": patience}
+        return httpx.Request(
+            method, self._base + path, headers=headers, content=content, extensions={"timeout": waits}
+        )
 
     @retry(
         retry=retry_if_exception_type((httpx.NetworkError, httpx.ProtocolError)),
@@ -248,16 +286,40 @@ class OrthancClient:
         wait=wait_fixed(0.1),
         reraise=True,
     )
-    async def _answer(self, request: Callable[[], httpx.Request]) -> httpx.Response:
-        """The whole answer. Asked again when Orthanc hung up, which it does on an idle connection at any
-        moment: a second GET, PUT or DELETE changes nothing, and a second POST of a file is `AlreadyStored`.
+    async def _answer(
+        self, request: Callable[[], httpx.Request], into: BinaryIO | None = None
+    ) -> httpx.Response:
+        """The whole answer, its body in the response or in a file.
+
+        Asked again when Orthanc hung up, which it does on an idle connection at any moment: a second GET, PUT
+        or DELETE changes nothing, and a second POST of a file is `AlreadyStored`.
         """
         response = await self._transport.handle_async_request(request())
         try:
-            await response.aread()
+            if into is None or response.is_error:
+                await response.aread()
+            else:
+                into.seek(0)
+                into.truncate()
+                async for piece in response.aiter_raw():
+                    # Page cache takes a piece faster than a thread is switched to.
+                    into.write(piece)
         finally:
             await response.aclose()
         return response
+
+
+def _check(response: httpx.Response) -> None:
+    if response.status_code == 404:
+        raise OrthancNotFoundError("Orthanc does not have it.")
+    if response.status_code in _TEMPORARY:
+        raise OrthancTemporaryError(f"Orthanc answered {response.status_code}.")
+    if response.is_error:
+        raise OrthancError(f"Orthanc answered {response.status_code}.")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
 
 
 def _stored(response: httpx.Response) -> Stored:

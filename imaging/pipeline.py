@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from imaging.child import Children
 from imaging.errors import ChildDiedError, DICOMError, OrthancNotFoundError, ReplaceBusyError, ReplaceError
-from imaging.frames import is_uid
+from imaging.fetched import fetched, nameless
+from imaging.file_meta import transfer_syntax
 from imaging.index import Index, InstanceRow, OutcomeRow
 from imaging.orthanc import OrthancClient
 from imaging.replace import Replacer
@@ -76,23 +79,27 @@ class Pipeline:
         return [result if isinstance(result, str) else result.outcome for result in results]  # type: ignore[union-attr]
 
     async def _one(self, row: InstanceRow) -> OutcomeRow | Literal["busy"]:
+        async with AsyncExitStack() as stack:
+            try:
+                original = await self._original(row, stack)
+            except OrthancNotFoundError:
+                return _kept(row, "Orthanc does not have this instance any more.")
+            if original is None:
+                # Whoever replaces it records the outcome; a word from here could stand against the stored
+                # bytes.
+                return "busy"
+            return await self._convert(row, original, stack.enter_context(nameless(self._replacer.directory)))
+
+    async def _convert(self, row: InstanceRow, original: Path, new: Path) -> OutcomeRow | Literal["busy"]:
         try:
-            original = await self._original(row)
-        except OrthancNotFoundError:
-            return _kept(row, "Orthanc does not have this instance any more.")
-        if original is None:
-            # Whoever replaces it records the outcome; a word from here could stand against the stored bytes.
-            return "busy"
-        try:
-            reply = await self._children.call("transcode", {}, original)
+            result = await self._children.transcode(original, new)
         except (ChildDiedError, DICOMError) as error:
             return _kept(row, str(error), original)
-        result = reply.header
         if result["outcome"] == "done" and result["digest"] != row.digest:
             return _kept(row, "The pixels are not the ones that were received.", original)
-        if reply.parts:
+        if result["is_written"]:
             try:
-                await self._replacer.replace(row.orthanc_id, original, reply.parts[0])
+                await self._replacer.replace(row.orthanc_id, original, new)
             except ReplaceBusyError:
                 return "busy"
             except ReplaceError as error:
@@ -102,14 +109,15 @@ class Pipeline:
             outcome=result["outcome"],
             reason=result["reason"],
             transfer_syntax=result["transfer_syntax"],
-            bytes_after=len(reply.parts[0]) if reply.parts else len(original),
+            bytes_after=(new if result["is_written"] else original).stat().st_size,
         )
 
-    async def _original(self, row: InstanceRow) -> bytes | None:
+    async def _original(self, row: InstanceRow, stack: AsyncExitStack) -> Path | None:
         """The stored bytes; None while another worker has them away (between its DELETE and POST)."""
         for _ in range(2):
             try:
-                return await self._orthanc.file(row.orthanc_id)
+                stored = fetched(self._orthanc, row.orthanc_id, self._replacer.directory)
+                return await stack.enter_async_context(stored)
             except OrthancNotFoundError:
                 if self._replacer.is_under_way(row.orthanc_id):
                     return None
@@ -117,19 +125,11 @@ class Pipeline:
         raise OrthancNotFoundError("Orthanc does not have it.")
 
 
-def _kept(row: InstanceRow, reason: str, stored: bytes = b"") -> OutcomeRow:
+def _kept(row: InstanceRow, reason: str, stored: Path | None = None) -> OutcomeRow:
+    """The outcome of an instance that stays; its label is true whatever was done before a kill."""
     log.warning("original kept", extra={"orthanc_id": row.orthanc_id, "reason": reason})
-    return OutcomeRow(row.sop_uid, "kept", reason, _syntax(stored) or row.transfer_syntax, row.bytes_before)
-
-
-def _syntax(data: bytes) -> str:
-    """The transfer syntax that a file says, so that the row's label is true whatever was done before a kill.
-
-    Element (0002,0010) of the file meta information: tag, "UI", length 2, value (PS3.10 7.1).
-    """
-    at = data.find(b"\x02\x00\x10\x00UI", 132, 4096)
-    if at < 0:
-        return ""
-    length = int.from_bytes(data[at + 6 : at + 8], "little")
-    text = data[at + 8 : at + 8 + length].rstrip(b"\0 ").decode("ascii", "replace")
-    return text if is_uid(text) else ""
+    syntax = ""
+    if stored is not None:
+        with open(stored, "rb") as file:
+            syntax = transfer_syntax(file.read(4096))
+    return OutcomeRow(row.sop_uid, "kept", reason, syntax or row.transfer_syntax, row.bytes_before)

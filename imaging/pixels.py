@@ -2,7 +2,7 @@
 
 A frame is what an Explicit VR Little Endian file holds: (rows, columns[, samples]) in C order, the samples of
 a pixel side by side whatever the planar configuration, the stored values in the stored colour space, nothing
-rescaled.
+rescaled. Frames are read one at a time: memory follows the size of a frame, not of a file.
 
 The digest is SHA-256 over all frames of that form, so that it is the same for every lossless encoding of an
 image. Where the stored syntax is lossy, decoders may differ in the last bit: the digest is taken of the
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from io import BufferedIOBase, BytesIO
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,13 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels import get_decoder
+from pydicom.pixels.utils import get_expected_length
 from pydicom.uid import UID
 
 from imaging.errors import CodecError
 from imaging.frames import EXPLICIT_LE, HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, IMPLICIT_LE
 from imaging.htj2k import decode
+from imaging.part10 import PIECE, Range
 
 # PS3.6 table A-1. JPEG 2000 (.91) and HTJ2K (.203) may carry either; they count as lossy because nothing in
 # the syntax says that they are not.
@@ -90,29 +93,55 @@ def frames(dataset: Dataset) -> Iterator[tuple[Frame, str]]:
         raise CodecError(f"The pixels could not be decoded ({type(error).__name__}).") from error
 
 
-def native_frames(header: Dataset, values: bytes | memoryview) -> Frame:
-    """The frames (frame, row, column) of native little-endian pixel data of one sample, without a copy."""
-    count, kind = frame_count(header), dtype(header)
-    expected = count * header.Rows * header.Columns * kind.itemsize
-    if not expected <= len(values) <= expected + 1:
-        raise CodecError("The pixel data have another length than the header says.")
-    return np.frombuffer(values, kind, expected // kind.itemsize).reshape(count, header.Rows, header.Columns)
-
-
 def _decoded(dataset: Dataset, shape: tuple[int, ...], kind: np.dtype[Any]) -> Iterator[tuple[Frame, str]]:
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     colour = str(dataset.PhotometricInterpretation)
     if syntax in _DIRECT and len(shape) == 2:
-        for frame in native_frames(dataset, dataset.PixelData):
-            yield frame, colour
+        yield from ((frame, colour) for frame in _native_frames(dataset, shape, kind))
     elif syntax in (HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL):
         for stream in encoded_frames(dataset):
             # Decoding undoes the colour transform.
             yield decode(stream), "RGB" if colour == "YBR_RCT" else colour
     else:
+        if syntax in NATIVE:
+            _check_length(dataset, colour)
         # raw: neither colour conversion nor any other change of the stored values.
-        for frame, about in get_decoder(syntax).iter_array(dataset, raw=True, validate=True):
+        for frame, about in get_decoder(syntax).iter_array(_from_start(dataset), raw=True, validate=True):
             yield frame, str(about["photometric_interpretation"])
+
+
+def _native_frames(dataset: Dataset, shape: tuple[int, ...], kind: np.dtype[Any]) -> Iterator[Frame]:
+    count, (value, length) = frame_count(dataset), _value(dataset)
+    size = shape[0] * shape[1] * kind.itemsize
+    if size == 0 or not count * size <= length <= count * size + 1:
+        raise CodecError("The pixel data have another length than the header says.")
+    for _ in range(count):
+        yield np.frombuffer(value.read(size), kind).reshape(shape)
+
+
+def _check_length(dataset: Dataset, colour: str) -> None:
+    """What pydicom checks of values in memory, and not of values in a file."""
+    expected, actual = get_expected_length(dataset), _value(dataset)[1]
+    one_more = expected + expected // frame_count(dataset)
+    if colour == "YBR_FULL_422":
+        one_more = expected // 2 * 3  # so long if it is not subsampled at all
+    if expected == 0 or not expected <= actual < one_more:
+        raise CodecError("The pixel data have another length than the header says.")
+
+
+def _value(dataset: Dataset) -> tuple[BufferedIOBase, int]:
+    """The pixel data as a file of its own at its beginning, and their length."""
+    value = dataset.PixelData
+    if isinstance(value, Range):
+        return value.again(), value.length
+    return BytesIO(value), len(value)
+
+
+def _from_start(dataset: Dataset) -> Dataset:
+    value = dataset.PixelData
+    if isinstance(value, Range):
+        value.seek(0)
+    return dataset
 
 
 def encoded_frames(dataset: Dataset) -> Iterator[bytes]:
@@ -121,7 +150,7 @@ def encoded_frames(dataset: Dataset) -> Iterator[bytes]:
     if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
         offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
     yield from generate_frames(
-        dataset.PixelData, number_of_frames=frame_count(dataset), extended_offsets=offsets
+        _value(dataset)[0], number_of_frames=frame_count(dataset), extended_offsets=offsets
     )
 
 
@@ -140,11 +169,19 @@ class Digest:
         return f"px-{self._hash.hexdigest()}"
 
 
+def stored_sha256(dataset: Dataset) -> str:
+    """SHA-256 of the pixel data element as it is stored."""
+    found, (value, _) = hashlib.sha256(), _value(dataset)
+    while piece := value.read(PIECE):
+        found.update(piece)
+    return found.hexdigest()
+
+
 def digest(dataset: Dataset) -> str:
     """The digest of an instance that has integer pixels; raises CodecError if they cannot be decoded."""
     syntax = str(dataset.file_meta.TransferSyntaxUID)
     if dataset.get("BitsAllocated") == 1:
-        return f"bit-{hashlib.sha256(dataset.PixelData).hexdigest()}"
+        return f"bit-{stored_sha256(dataset)}"
     if syntax not in NATIVE and syntax not in LOSSLESS_ENCAPSULATED:
         found = hashlib.sha256()
         try:

@@ -9,53 +9,48 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
-from io import BytesIO
 from typing import Any
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import RawDataElement
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
-from imaging import pixels
+from imaging import part10, pixels
 from imaging.errors import CodecError, DICOMError
 from imaging.frames import is_uid
 from imaging.identity import IdentityTags, trimmed
 from imaging.inspection import Inspection
 from imaging.metadata import BULK_MARK
 from imaging.orthanc_id import orthanc_id
+from imaging.part10 import Part10, Range
 
 # Larger binary values stay out of the metadata and are had by their BulkDataURI.
 _INLINE_LIMIT = 65_536
 _META_GROUP, _PIXEL_GROUP = 0x0002, 0x7FE0
+_BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 
 
-def inspect(data: bytes) -> Inspection:
+def inspect(file: Range | bytes) -> Inspection:
     """Read one file. Raises DICOMError if it is not a readable, complete DICOM instance."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom warns of each odd value; the values are checked below
-            return _inspect(data)
+            return _inspect(part10.in_memory(file) if isinstance(file, bytes) else file)
     except DICOMError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's, not the file's: pydicom's own have no number
         raise DICOMError(f"The file cannot be read as DICOM ({type(error).__name__}).") from error
 
 
-def read(data: bytes) -> Dataset:
-    """The data set of a PS3.10 file; DICOMError if it is none."""
-    try:
-        return dcmread(BytesIO(data))
-    except InvalidDicomError as error:
-        raise DICOMError("This is not a DICOM file.") from error
-
-
-def _inspect(data: bytes) -> Inspection:
-    dataset = read(data)
-    syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
+def _inspect(file: Range) -> Inspection:
+    read = part10.parse(file)
+    dataset, syntax = read.dataset, read.syntax
     if not is_uid(syntax):
         raise DICOMError("The file does not say its transfer syntax.")
-    _check_complete(dataset, data, syntax)
+    _check_complete(read)
     uids = {
         keyword: str(dataset.get(keyword, ""))
         for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
@@ -64,7 +59,7 @@ def _inspect(data: bytes) -> Inspection:
         if not is_uid(uid):
             raise DICOMError(f"{keyword} is missing or is not a UID.")
     has_pixels = "PixelData" in dataset
-    digest, pixel_error = _digest(dataset, data, has_pixels)
+    digest, pixel_error = _digest(file, dataset, has_pixels)
     return Inspection(
         study_uid=uids["StudyInstanceUID"],
         series_uid=uids["SeriesInstanceUID"],
@@ -78,8 +73,8 @@ def _inspect(data: bytes) -> Inspection:
             uids["SOPInstanceUID"],
         ),
         digest=digest,
-        file_md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
-        size_bytes=len(data),
+        file_md5=_md5(file),
+        size_bytes=file.length,
         tags=_identity(dataset),
         has_pixels=has_pixels,
         needs_pixels="Image Storage" in UID(uids["SOPClassUID"]).name,
@@ -100,40 +95,50 @@ def _inspect(data: bytes) -> Inspection:
     )
 
 
-def _check_complete(dataset: Dataset, data: bytes, syntax: str) -> None:
+def _check_complete(read: Part10) -> None:
     """pydicom takes what is there and stops quietly at the end of the file; this does not."""
+    dataset, size = read.dataset, read.file.length
     if len(dataset) == 0:
         raise DICOMError("The data set is empty.")
     last: Any = None
-    tags = list(dataset.keys())  # iterating the Dataset itself would convert every element
-    for tag in tags:
-        last = dataset.get_item(tag)
-        if not isinstance(last, RawDataElement) or last.value is None or last.length == 0xFFFFFFFF:
+    for tag in list(dataset.keys()):  # iterating the Dataset itself would convert every element
+        last = read.pixels if tag == part10.PIXEL_DATA else dataset.get_item(tag, keep_deferred=True)
+        if not isinstance(last, RawDataElement) or last.length == part10.UNDEFINED:
             continue
-        if len(last.value) != last.length:
+        if last.value_tell + last.length > size:
             raise DICOMError("The file is truncated.")
-    is_deflated = syntax == "1.2.840.10008.1.2.1.99"
-    if isinstance(last, RawDataElement) and not is_deflated:
-        if last.length != 0xFFFFFFFF and last.value_tell + last.length < len(data):
+    if isinstance(last, RawDataElement):
+        if last.length != part10.UNDEFINED and last.value_tell + last.length < size:
             raise DICOMError("The file is truncated within an element.")
-        if last.length == 0xFFFFFFFF and last.tag == 0x7FE00010 and b"\xdd\xe0" not in data[-16:]:
-            raise DICOMError("The file is truncated within the pixel data.")
+        if last.length == part10.UNDEFINED and last.tag == part10.PIXEL_DATA:
+            read.file.seek(max(0, size - 16))
+            if b"\xdd\xe0" not in read.file.read(16):
+                raise DICOMError("The file is truncated within the pixel data.")
 
 
-def _digest(dataset: Dataset, data: bytes, has_pixels: bool) -> tuple[str, str]:
+def _digest(file: Range, dataset: Dataset, has_pixels: bool) -> tuple[str, str]:
     """The digest, and why there is none of the decoded pixels."""
     if not has_pixels:
-        return f"set-{hashlib.sha256(_data_set_bytes(data)).hexdigest()}", ""
+        return f"set-{_data_set(file).sha256()}", ""
     try:
         return pixels.digest(dataset), ""
     except CodecError as error:
-        return f"raw-{hashlib.sha256(dataset.PixelData).hexdigest()}", str(error)
+        return f"raw-{pixels.stored_sha256(dataset)}", str(error)
 
 
-def _data_set_bytes(data: bytes) -> bytes:
+def _data_set(file: Range) -> Range:
     """All after the file meta information, whose group length says where that ends."""
-    length = int.from_bytes(data[140:144], "little") if data[132:138] == b"\x02\x00\x00\x00UL" else 0
-    return data[144 + length :]
+    file.seek(0)
+    head = file.read(144)
+    length = int.from_bytes(head[140:144], "little") if head[132:138] == b"\x02\x00\x00\x00UL" else 0
+    return file.part(144 + length, file.length)
+
+
+def _md5(file: Range) -> str:
+    found = hashlib.md5(usedforsecurity=False)
+    for piece in file.pieces():
+        found.update(piece)
+    return found.hexdigest()
 
 
 def _identity(dataset: Dataset) -> IdentityTags:
@@ -182,10 +187,15 @@ def metadata(dataset: Dataset) -> dict[str, Any]:
 
 def _json(dataset: Dataset, path: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for element in dataset:
-        value, tag = element.value, f"{element.tag:08X}"
-        if element.tag.group in (_META_GROUP, _PIXEL_GROUP):
+    for key in sorted(dataset.keys()):
+        tag = f"{key:08X}"
+        if key >> 16 in (_META_GROUP, _PIXEL_GROUP):
             continue
+        if vr := _large_binary(dataset, key):
+            found[tag] = {"vr": vr, "BulkDataURI": f"{BULK_MARK}{path}{tag}"}
+            continue
+        element = dataset[key]
+        value = element.value
         if element.VR == "SQ":
             items = [_json(item, f"{path}{tag}.{number}.") for number, item in enumerate(value)]
             found[tag] = {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
@@ -197,3 +207,12 @@ def _json(dataset: Dataset, path: str) -> dict[str, Any]:
             except Exception:  # noqa: BLE001, S112 - a value that is wrong for its VR has no JSON; the others have
                 continue
     return found
+
+
+def _large_binary(dataset: Dataset, key: int) -> str:
+    """The VR of a value that was left in the file because of its size, if it is binary; else empty."""
+    raw = dataset.get_item(key, keep_deferred=True)
+    if not isinstance(raw, RawDataElement) or raw.value is not None or raw.length <= part10.LARGE:
+        return ""
+    vr = raw.VR or (dictionary_VR(key) if dictionary_has_tag(key) else "UN")
+    return vr if vr in _BINARY else ""

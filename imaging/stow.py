@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from imaging.child import Children
-from imaging.errors import ChildDiedError, DICOMError, MultipartError, OrthancError
+from imaging.errors import ChildDiedError, DICOMError, MultipartError, OrthancError, ScratchError
+from imaging.fetched import inspect_stored
 from imaging.index import Index, UploadRow
 from imaging.inspection import Inspection
 from imaging.multipart import Extent, extents
@@ -109,17 +110,17 @@ async def _store_part(
         stored = await orthanc.store_part(path, int(part["start"]), int(part["length"]))
         if stored.status == "Success":
             return {"status": "stored"}
-        return await _duplicate(orthanc, children, stored.orthanc_id, found)
+        return await _duplicate(orthanc, children, stored.orthanc_id, found, path.parent)
     except (DICOMError, ChildDiedError) as error:
         return {"status": "failed", "failure": CANNOT_UNDERSTAND, "reason": str(error)}
-    except OrthancError as error:
+    except (OrthancError, ScratchError) as error:
         return {"status": "failed", "failure": PROCESSING_FAILURE, "reason": str(error)}
 
 
 async def _duplicate(
-    orthanc: OrthancClient, children: Children, orthanc_id: str, found: Inspection
+    orthanc: OrthancClient, children: Children, orthanc_id: str, found: Inspection, directory: Path
 ) -> dict[str, Any]:
-    there = await children.inspect(await orthanc.file(orthanc_id))
+    there = await inspect_stored(children, orthanc, orthanc_id, directory)
     if there.digest == found.digest:
         return {"status": "duplicate"}
     reason = "The instance is stored with other pixels."

@@ -13,16 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import pairwise, permutations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
 
 from imaging import pixels
-from imaging.errors import GeometryError
-from imaging.read import read
+from imaging.errors import DICOMError, GeometryError
 
 # Scanners write positions and cosines with five or six significant digits.
 _COSINE_TOLERANCE = 1e-3
@@ -83,7 +84,7 @@ def volume(instances: Sequence[bytes]) -> Volume:
     Raises GeometryError with the reason: mixed series, orientation or size, missing slices, unequal spacing,
     gantry tilt, colour, several frames; and DICOMError or CodecError for what cannot be read.
     """
-    datasets = [read(data) for data in instances]
+    datasets = [_read(data) for data in instances]
     if len(datasets) < 2:
         raise GeometryError("A volume needs at least two slices.")
     first = datasets[0]
@@ -100,6 +101,13 @@ def volume(instances: Sequence[bytes]) -> Volume:
     affine[:3, 3] = slices[0].position
     stacked = np.stack([_values(item.dataset) for item in slices])
     return _turned(stacked, affine, first, tuple(str(item.dataset.SOPInstanceUID) for item in slices))
+
+
+def _read(data: bytes) -> Dataset:
+    try:
+        return dcmread(BytesIO(data))
+    except InvalidDicomError as error:
+        raise DICOMError("This is not a DICOM file.") from error
 
 
 def _check_alike(first: Dataset, other: Dataset) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Container
+from functools import partial
 from pathlib import Path
 
 from facade.audit.event import Who
@@ -60,12 +61,11 @@ class Again:
                 await self._settle(path, taken_in, is_old=came_at < since - NOT_STORED_S)
 
     async def _settle(self, path: Path, taken_in: Container[str], *, is_old: bool) -> None:
-        data = await asyncio.to_thread(path.read_bytes)
-        if hashlib.md5(data, usedforsecurity=False).hexdigest() in taken_in:
+        if await asyncio.to_thread(_md5, path) in taken_in:
             await asyncio.to_thread(path.unlink)
             return
         try:
-            found = self._read.get(path.name) or await self._pacs.children.inspect(data)
+            found = self._read.get(path.name) or await self._pacs.children.inspect_file(path)
         except (DICOMError, ChildDiedError) as error:
             row = QuarantineRow("", "", "", path.stem, "", "unreadable", str(error))
             await self._report(path, row, None)
@@ -122,6 +122,11 @@ class Again:
             await self._clients.hapi.create(task, if_none_exist=f"identifier={QUARANTINE_SYSTEM}|{about}")
         await asyncio.to_thread(path.replace, kept)
         _log.warning("a received file was kept aside", extra={"reason_code": row.code})
+
+
+def _md5(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
 
 
 def ae_title(path: Path) -> str:

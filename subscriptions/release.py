@@ -16,6 +16,7 @@ from facade.hapi import HAPIClient
 from facade.identify import Identities
 from imaging.arrival import Arrival, take_in
 from imaging.errors import ChildDiedError, DICOMError, OtherPixelsError, UIDConflictError
+from imaging.fetched import inspect_stored
 from imaging.identity import BasedOn
 from imaging.index import QuarantineRow
 from imaging.orthanc import Origin
@@ -75,7 +76,7 @@ async def close_task(hapi: HAPIClient, study_uid: str, reason: str) -> None:
 
 
 async def _read(pacs: Pacs, row: QuarantineRow) -> Arrival:
-    inspection = await pacs.children.inspect(await pacs.orthanc.file(row.orthanc_id))
+    inspection = await inspect_stored(pacs.children, pacs.orthanc, row.orthanc_id, pacs.data_dir)
     aet, _, address = row.source.partition("@")
     origin = Origin(protocol="assigned", aet=aet, address=address, called_aet="")
     return Arrival(inspection, origin, pacs.index.upload(row.orthanc_id), False, None, time.time())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,9 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+
+from imaging.part10 import in_memory
+from imaging.transcode import transcode
 
 ROOT = "1.2.826.0.1.3680043.8.498"
 STUDY, SERIES = f"{ROOT}.1", f"{ROOT}.1.1"
@@ -94,6 +99,26 @@ def file_bytes(dataset: Dataset, syntax: str = ExplicitVRLittleEndian) -> bytes:
 def mr_file(pixels: NDArray[Any] | None = None, **options: Any) -> bytes:
     """`mr` as a file."""
     return file_bytes(mr(pixels, **options))
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What transcoding made of a file: `data` is None if nothing is to be stored."""
+
+    outcome: str
+    reason: str
+    transfer_syntax: str
+    digest: str
+    data: bytes | None
+
+
+def transcoded(data: bytes) -> Converted:
+    """`imaging.transcode` of bytes."""
+    with TemporaryFile() as target:
+        done = transcode(in_memory(data), target)
+        target.seek(0)
+        written = target.read() if done.is_written else None
+        return Converted(done.outcome, done.reason, done.transfer_syntax, done.digest, written)
 
 
 def parsed(data: bytes) -> Dataset:

@@ -16,8 +16,7 @@ from imaging.display import Display
 from imaging.index import Index
 from imaging.settings import ImagingSettings
 from imaging.stow import forget_stale
-from imaging.transcode import transcode
-from tests.imaging.builders import bundled, file_bytes, mr, mr_file, multipart, parsed
+from tests.imaging.builders import bundled, file_bytes, mr, mr_file, multipart, parsed, transcoded
 
 pytestmark = pytest.mark.server
 HT = "1.2.840.10008.1.2.4.202"
@@ -138,7 +137,9 @@ async def test_an_upload_row_of_other_bytes_is_not_believed(orthanc, client, chi
 
 async def test_frames_are_decoded_and_packed(orthanc, client, children, tmp_path):
     values = np.random.default_rng(3).integers(0, 4096, (3, 20, 30)).astype("<u2")
-    data = transcode(file_bytes(mr(values, bits_stored=12, study_uid="1.2.5.4", series_uid="1.2.5.4.1"))).data
+    data = transcoded(
+        file_bytes(mr(values, bits_stored=12, study_uid="1.2.5.4", series_uid="1.2.5.4.1"))
+    ).data
     oid = (await client.store(data)).orthanc_id
     async with running(orthanc, tmp_path) as http:
         base = f"/instances/{oid}/frames"
@@ -172,7 +173,9 @@ async def test_frames_are_shown_one_at_a_time_and_what_cannot_be_shown_is_said(
     orthanc, client, children, tmp_path
 ):
     values = np.random.default_rng(3).integers(0, 4096, (3, 20, 30)).astype("<u2")
-    data = transcode(file_bytes(mr(values, bits_stored=12, study_uid="1.2.5.6", series_uid="1.2.5.6.1"))).data
+    data = transcoded(
+        file_bytes(mr(values, bits_stored=12, study_uid="1.2.5.6", series_uid="1.2.5.6.1"))
+    ).data
     oid = (await client.store(data)).orthanc_id
     deep = mr_file(np.array([[0, 1 << 21]], "<i4"), study_uid="1.2.5.6", series_uid="1.2.5.6.2")
     other = (await client.store(deep)).orthanc_id

@@ -19,12 +19,19 @@ async def _pid(children):
     return children._all[0]._process.pid
 
 
-async def test_a_child_reads_and_transcodes():
+@pytest.fixture
+def paths(tmp_path):
+    """A file and an empty one."""
+    (tmp_path / "source").write_bytes(mr_file())
+    (tmp_path / "target").touch()
+    return tmp_path / "source", tmp_path / "target"
+
+
+async def test_a_child_reads_and_transcodes(paths):
     async with Children(1) as children:
         assert (await children.inspect(mr_file(number=3))).instance_number == 3
-        reply = await children.call("transcode", {}, mr_file())
-        assert reply.header["outcome"] == "done"
-        assert parsed(reply.parts[0]).SOPInstanceUID
+        assert (await children.transcode(*paths))["outcome"] == "done"
+    assert parsed(paths[1].read_bytes()).SOPInstanceUID
 
 
 async def test_a_part_of_a_file_is_read(tmp_path):
@@ -48,16 +55,16 @@ async def test_a_child_has_no_secrets(monkeypatch):
     )
 
 
-async def test_a_killed_child_is_an_outcome_and_the_next_call_works():
+async def test_a_killed_child_is_an_outcome_and_the_next_call_works(paths):
     async with Children(1) as children:
         pid = await _pid(children)
         os.kill(pid, signal.SIGSTOP)  # in the middle of its work
-        call = asyncio.ensure_future(children.call("transcode", {}, mr_file()))
+        call = asyncio.ensure_future(children.transcode(*paths))
         await asyncio.sleep(0)
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(ChildDiedError):
             await call
-        assert (await children.call("transcode", {}, mr_file())).header["outcome"] == "done"
+        assert (await children.transcode(*paths))["outcome"] == "done"
 
 
 async def test_a_child_that_hangs_is_ended():

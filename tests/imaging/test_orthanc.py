@@ -9,8 +9,7 @@ from imaging.errors import OrthancError, OrthancNotFoundError, OrthancTemporaryE
 from imaging.orthanc import OrthancClient
 from imaging.orthanc_id import orthanc_id
 from imaging.read import inspect
-from imaging.transcode import transcode
-from tests.imaging.builders import mr_file
+from tests.imaging.builders import mr_file, transcoded
 
 NOWHERE = orthanc_id("a", "b", "c", "d")
 
@@ -58,7 +57,7 @@ async def test_only_orthanc_ids_get_into_a_path(oid):
 @pytest.mark.server
 async def test_a_stored_file_comes_back_byte_for_byte(client):
     plain = mr_file(study_uid="1.2.7.1", series_uid="1.2.7.1.1")
-    for number, data in enumerate((plain, transcode(plain).data)):
+    for number, data in enumerate((plain, transcoded(plain).data)):
         found = inspect(data)
         stored = await client.store(data)
         assert stored.orthanc_id == found.orthanc_id, number

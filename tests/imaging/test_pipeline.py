@@ -21,7 +21,7 @@ from imaging.own import store_own
 from imaging.pipeline import Pipeline
 from imaging.read import inspect
 from imaging.replace import Replacer
-from tests.imaging.builders import bundled, file_bytes, mr, mr_file, parsed
+from tests.imaging.builders import bundled, file_bytes, mr, mr_file, parsed, transcoded
 
 pytestmark = pytest.mark.server
 RANDOM = np.random.default_rng(7)
@@ -97,10 +97,10 @@ async def test_a_child_killed_in_the_middle_keeps_that_original_and_the_worker_l
     given = asyncio.Event()
 
     class Watched(Children):
-        async def call(self, task, header, *parts):
+        async def call(self, task, header, *parts, size=0):
             if task == "transcode":
                 given.set()
-            return await super().call(task, header, *parts)
+            return await super().call(task, header, *parts, size=size)
 
     async with Watched(1) as children:
         ids = await arrive(index, client, children, tmp_path / "data", files)
@@ -250,7 +250,7 @@ async def test_a_label_is_true_even_if_the_worker_died_before_it_wrote_it(index,
     async with Children(1) as children:
         (oid,) = await arrive(index, client, children, tmp_path / "data", [data])
         await client.delete(oid)
-        await client.store((await children.call("transcode", {}, data)).parts[0])
+        await client.store(transcoded(data).data)
         os.kill(children._all[0]._process.pid, signal.SIGKILL)
         await Pipeline(index, client, children, Replacer(client, tmp_path / "replace")).transcode_study(study)
     row = index.by_orthanc_id(oid)

@@ -11,8 +11,7 @@ from imaging.display import Display
 from imaging.errors import CodecError
 from imaging.read import metadata
 from imaging.rendering import native, one_frame, render
-from imaging.transcode import transcode
-from tests.imaging.builders import bundled, file_bytes, mr, parsed
+from tests.imaging.builders import bundled, file_bytes, mr, parsed, transcoded
 
 LE, HT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.202"
 PNG = Display("image/png")
@@ -127,7 +126,7 @@ def test_a_palette_is_looked_up():
 
 def test_a_stored_frame_gives_its_native_bytes():
     values = np.random.default_rng(3).integers(0, 4096, (2, 16, 12)).astype("<u2")
-    stored = parsed(transcode(file_bytes(mr(values, bits_stored=12))).data)
+    stored = parsed(transcoded(file_bytes(mr(values, bits_stored=12))).data)
     assert stored.file_meta.TransferSyntaxUID == HT
     assert native(one(stored, 2)) == values[1].tobytes()
 

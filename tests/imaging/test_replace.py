@@ -10,8 +10,7 @@ from imaging.errors import OrthancNotFoundError, ReplaceBusyError, ReplaceError
 from imaging.orthanc import OrthancClient, Stored
 from imaging.read import inspect
 from imaging.replace import Replacer
-from imaging.transcode import transcode
-from tests.imaging.builders import mr_file
+from tests.imaging.builders import mr_file, transcoded
 
 
 class Memory(OrthancClient):
@@ -22,12 +21,14 @@ class Memory(OrthancClient):
         self.on_delete = lambda: None
         self.written = lambda data: data
 
-    async def file(self, instance):
+    async def fetch(self, instance, file):
         if instance not in self.files:
             raise OrthancNotFoundError("")
-        return self.files[instance]
+        file.write(self.files[instance])
+        file.flush()
 
-    async def store(self, data):
+    async def store_file(self, path):
+        data = path.read_bytes()
         oid = inspect(data).orthanc_id
         if oid in self.files:
             return Stored(oid, "AlreadyStored")
@@ -40,8 +41,17 @@ class Memory(OrthancClient):
 
 
 ORIGINAL = mr_file()
-NEW = transcode(ORIGINAL).data
+NEW = transcoded(ORIGINAL).data
 OID = inspect(ORIGINAL).orthanc_id
+
+
+@pytest.fixture
+def files(tmp_path_factory):
+    """Original and replacement, where no test counts files."""
+    directory = tmp_path_factory.mktemp("files")
+    (directory / "original").write_bytes(ORIGINAL)
+    (directory / "new").write_bytes(NEW)
+    return directory / "original", directory / "new"
 
 
 @pytest.fixture
@@ -55,28 +65,28 @@ def left(directory):
     return sorted(path.name for path in directory.iterdir() if path.is_file())
 
 
-async def test_the_new_bytes_are_there_and_no_copy_is_left(memory, tmp_path):
-    await Replacer(memory, tmp_path).replace(OID, ORIGINAL, NEW)
+async def test_the_new_bytes_are_there_and_no_copy_is_left(memory, files, tmp_path):
+    await Replacer(memory, tmp_path).replace(OID, *files)
     assert memory.files == {OID: NEW}
     assert left(tmp_path) == []
 
 
-async def test_the_copy_is_durable_before_anything_is_deleted(memory, tmp_path):
+async def test_the_copy_is_durable_before_anything_is_deleted(memory, files, tmp_path):
     seen = []
     memory.on_delete = lambda: seen.append((tmp_path / f"{OID}.dcm").read_bytes())
-    await Replacer(memory, tmp_path).replace(OID, ORIGINAL, NEW)
+    await Replacer(memory, tmp_path).replace(OID, *files)
     assert seen == [ORIGINAL]
 
 
-async def test_bytes_that_come_back_changed_put_the_original_back(memory, tmp_path):
+async def test_bytes_that_come_back_changed_put_the_original_back(memory, files, tmp_path):
     memory.written = lambda data: data[:-1] + b"X" if data == NEW else data
     with pytest.raises(ReplaceError):
-        await Replacer(memory, tmp_path).replace(OID, ORIGINAL, NEW)
+        await Replacer(memory, tmp_path).replace(OID, *files)
     assert memory.files == {OID: ORIGINAL}
     assert left(tmp_path) == []
 
 
-async def test_other_bytes_sent_within_the_gap_are_kept_aside(memory, tmp_path):
+async def test_other_bytes_sent_within_the_gap_are_kept_aside(memory, files, tmp_path):
     foreign = mr_file(PatientName="Test^Other")
 
     def send_again():
@@ -84,14 +94,14 @@ async def test_other_bytes_sent_within_the_gap_are_kept_aside(memory, tmp_path):
         memory.files[OID] = foreign
 
     memory.on_delete = send_again
-    await Replacer(memory, tmp_path).replace(OID, ORIGINAL, NEW)
+    await Replacer(memory, tmp_path).replace(OID, *files)
     assert memory.files == {OID: NEW}
     assert [path.read_bytes() for path in (tmp_path / "again").iterdir()] == [foreign]
 
 
-async def test_originals_are_kept_for_the_days_that_are_set(memory, tmp_path):
+async def test_originals_are_kept_for_the_days_that_are_set(memory, files, tmp_path):
     replacer = Replacer(memory, tmp_path, originals_days=1)
-    await replacer.replace(OID, ORIGINAL, NEW)
+    await replacer.replace(OID, *files)
     kept = tmp_path / "originals" / f"{OID}.dcm"
     assert kept.read_bytes() == ORIGINAL
     written = kept.stat().st_mtime
@@ -100,7 +110,7 @@ async def test_originals_are_kept_for_the_days_that_are_set(memory, tmp_path):
     assert not kept.exists()
 
 
-async def test_a_living_replacement_is_not_put_back_by_another_worker(memory, tmp_path):
+async def test_a_living_replacement_is_not_put_back_by_another_worker(memory, files, tmp_path):
     gap, go_on = asyncio.Event(), asyncio.Event()
 
     class Slow(Memory):
@@ -111,12 +121,12 @@ async def test_a_living_replacement_is_not_put_back_by_another_worker(memory, tm
 
     slow = Slow()
     slow.files = memory.files
-    running = asyncio.create_task(Replacer(slow, tmp_path).replace(OID, ORIGINAL, NEW))
+    running = asyncio.create_task(Replacer(slow, tmp_path).replace(OID, *files))
     await gap.wait()
     other = Replacer(memory, tmp_path)
     assert await other.put_back_leftovers() == 0
     with pytest.raises(ReplaceBusyError):
-        await other.replace(OID, ORIGINAL, NEW)
+        await other.replace(OID, *files)
     go_on.set()
     await running
     assert memory.files == {OID: NEW}
@@ -129,7 +139,7 @@ from imaging.orthanc import OrthancClient
 from imaging.replace import Replacer
 
 url, user, password, directory, step, oid = sys.argv[1:]
-original, new = Path(directory, "original").read_bytes(), Path(directory, "new").read_bytes()
+original, new = Path(directory, "original"), Path(directory, "new")
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
@@ -141,16 +151,16 @@ class Dying(OrthancClient):
         await super().delete(instance)
         if step == "after-delete":
             die()
-    async def store(self, data):
-        stored = await super().store(data)
+    async def store_file(self, path):
+        stored = await super().store_file(path)
         if step == "after-post":
             die()
         return stored
-    async def file(self, instance):
-        found = await super().file(instance)
+    async def fetch(self, instance, file):
+        size = await super().fetch(instance, file)
         if step == "after-read":
             die()
-        return found
+        return size
 
 async def main():
     async with Dying(url, user, password) as client:
@@ -165,7 +175,7 @@ asyncio.run(main())
 async def test_a_worker_killed_at_any_step_loses_no_pixel(orthanc, client, tmp_path, step):
     study = f"1.2.8.{['before-delete', 'after-delete', 'after-post', 'after-read'].index(step)}"
     original = mr_file(study_uid=study, series_uid=f"{study}.1")
-    new = transcode(original).data
+    new = transcoded(original).data
     (tmp_path / "original").write_bytes(original)
     (tmp_path / "new").write_bytes(new)
     oid = (await client.store(original)).orthanc_id
@@ -180,7 +190,7 @@ async def test_a_worker_killed_at_any_step_loses_no_pixel(orthanc, client, tmp_p
     assert await client.file(oid) == original
     assert left(tmp_path / "replace") == []
 
-    await replacer.replace(oid, original, new)
+    await replacer.replace(oid, tmp_path / "original", tmp_path / "new")
     assert await client.file(oid) == new
 
 

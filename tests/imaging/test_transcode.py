@@ -8,8 +8,7 @@ from hypothesis.extra import numpy as arrays
 
 from imaging import htj2k, pixels
 from imaging.frames import HTJ2K_LOSSLESS_RPCL
-from imaging.transcode import transcode
-from tests.imaging.builders import bundled, file_bytes, mr, mr_file, parsed
+from tests.imaging.builders import bundled, file_bytes, mr, mr_file, parsed, transcoded
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -50,7 +49,7 @@ TABLE = [
 @pytest.mark.parametrize(("name", "outcome", "reason"), TABLE)
 def test_pydicoms_files_get_the_outcome_of_the_table(name, outcome, reason):
     source = bundled(name)
-    result = transcode(source)
+    result = transcoded(source)
     assert (result.outcome, reason in result.reason) == (outcome, True)
     if outcome != "done":
         assert result.data is None
@@ -87,7 +86,7 @@ def _pixels(draw):
 @given(_pixels())
 def test_any_image_reads_back_equal_from_the_whole_file(case):
     values, bits = case
-    result = transcode(mr_file(values, bits_stored=bits))
+    result = transcoded(mr_file(values, bits_stored=bits))
     assert result.outcome == "done", result.reason
     after = parsed(result.data)
     assert after.BitsStored == bits
@@ -99,7 +98,7 @@ def test_any_image_reads_back_equal_from_the_whole_file(case):
 
 def test_the_header_is_carried_over_byte_for_byte():
     source = mr_file(PatientName="시험^환자=試驗^患者", ImageComments="unchanged " * 20)
-    result = transcode(source)
+    result = transcoded(source)
     start = 144 + struct.unpack("<I", source[140:144])[0]
     end = source.index(b"\xe0\x7f\x10\x00OW")
     assert source[start:end] in result.data
@@ -108,13 +107,13 @@ def test_the_header_is_carried_over_byte_for_byte():
 def test_what_follows_the_pixels_stays():
     dataset = mr()
     dataset.add_new(0xFFFCFFFC, "OB", b"\1\2\3\4")
-    result = transcode(file_bytes(dataset))
+    result = transcoded(file_bytes(dataset))
     assert parsed(result.data)[0xFFFCFFFC].value == b"\1\2\3\4"
 
 
 def test_several_frames_get_an_extended_offset_table():
     values = np.random.default_rng(1).integers(0, 4096, (5, 33, 31)).astype("<u2")
-    after = parsed(transcode(mr_file(values, bits_stored=12)).data)
+    after = parsed(transcoded(mr_file(values, bits_stored=12)).data)
     offsets = np.frombuffer(after.ExtendedOffsetTable, "<u8")
     lengths = np.frombuffer(after.ExtendedOffsetTableLengths, "<u8")
     assert len(offsets) == len(lengths) == 5
@@ -126,15 +125,15 @@ def test_several_frames_get_an_extended_offset_table():
 
 
 def test_a_second_run_leaves_htj2k_as_it_is():
-    once = transcode(mr_file())
-    twice = transcode(once.data)
+    once = transcoded(mr_file())
+    twice = transcoded(once.data)
     assert (twice.outcome, twice.data, twice.digest) == ("done", None, once.digest)
 
 
 def test_a_second_decoder_that_sees_other_pixels_keeps_the_original(monkeypatch):
     real = htj2k.decode_second
     monkeypatch.setattr(htj2k, "decode_second", lambda stream: real(stream) + 1)
-    result = transcode(mr_file())
+    result = transcoded(mr_file())
     assert (result.outcome, result.data) == ("kept", None)
     assert "second decoder" in result.reason
 
@@ -151,7 +150,7 @@ def test_a_second_decoder_that_sees_other_pixels_keeps_the_original(monkeypatch)
 )
 def test_a_header_that_lies_keeps_the_original_or_the_very_words(tags):
     values = np.full((16, 12), -5, "<i2")
-    result = transcode(mr_file(values, **tags))
+    result = transcoded(mr_file(values, **tags))
     if result.outcome == "done":
         # another sign is another reading of the same words, and -5 fits into 12 signed bits
         words = np.stack([frame for frame, _ in pixels.frames(parsed(result.data))])
@@ -162,12 +161,12 @@ def test_a_header_that_lies_keeps_the_original_or_the_very_words(tags):
 
 
 def test_values_beyond_bits_stored_keep_the_original():
-    result = transcode(mr_file(np.full((4, 4), 5000, "<u2"), bits_stored=12))
+    result = transcoded(mr_file(np.full((4, 4), 5000, "<u2"), bits_stored=12))
     assert (result.outcome, "BitsStored" in result.reason) == ("kept", True)
 
 
 def test_colour_says_that_it_was_transformed():
     values = np.random.default_rng(1).integers(0, 256, (20, 21, 3)).astype("u1")
-    after = parsed(transcode(mr_file(values)).data)
+    after = parsed(transcoded(mr_file(values)).data)
     assert after.PhotometricInterpretation == "YBR_RCT"
     assert np.array_equal(after.pixel_array, values)

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 
 from imaging.errors import GeometryError
-from imaging.transcode import transcode
 from imaging.volume import volume
-from tests.imaging.builders import mr_file
+from tests.imaging.builders import mr_file, transcoded
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
@@ -77,7 +76,7 @@ def test_rescaling_is_applied_slice_by_slice():
 
 def test_htj2k_slices_give_the_same_volume():
     files, _ = series()
-    before, after = volume(files), volume([transcode(data).data for data in files])
+    before, after = volume(files), volume([transcoded(data).data for data in files])
     assert np.array_equal(before.array, after.array)
     assert after.same_grid(before)
 
