@@ -2,6 +2,8 @@
 PYTHON ?= python3
 DEV := .venv/dev/bin
 export DEPLOY_VAR ?= $(CURDIR)/var
+# Without its cache of bytecode every process compiles every module again: 1 s of processor time for each command.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test up down status check bench escape clean setup setup-tests
 .DEFAULT_GOAL := help

@@ -11,9 +11,8 @@ from dicomweb_client.api import DICOMwebClient
 from redis.asyncio import Redis
 
 from facade.hapi import HAPIClient
-from facade.routes import images as images_module
-from imaging.index import Index
 from tests.facade import door as door_module
+from tests.facade import stored
 from tests.facade.door import Door
 from tests.facade.stored import Images
 from tests.facade.world import World, opened, patient
@@ -105,19 +104,8 @@ def door(servers: Stack, _door: Door) -> Door:
 
 @pytest.fixture
 async def images(world: World, workers: HAPIClient, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Images]:
-    monkeypatch.setattr(images_module, "KEEP_S", 0.0)  # each test sees what it has just written
-    index = Index(world.services.settings.data_dir)
-    endpoint = await workers.create(
-        {
-            "resourceType": "Endpoint",
-            "status": "active",
-            "connectionType": {"code": "dicom-wado-rs"},
-            "payloadType": [{"text": "DICOM"}],
-            "address": "http://localhost/dicom-web",
-        }
-    )
-    yield Images(world, workers, index, f"Endpoint/{endpoint['id']}")
-    index.close()
+    async with stored.opened(world, workers, monkeypatch) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

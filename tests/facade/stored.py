@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 from uuid import uuid4
 
 import httpx
+import pytest
 
 from facade.hapi import HAPIClient
+from facade.routes import images as images_module
 from imaging import names
 from imaging.index import Index, InstanceRow, SeriesRow, StudyRow
 from imaging.metadata import write_metadata
@@ -116,3 +120,23 @@ class Images:
 
 def instance_path(study: str, number: int = 1) -> str:
     return f"studies/{study}/series/{study}.1/instances/{study}.1.{number}"
+
+
+@asynccontextmanager
+async def opened(world: World, workers: HAPIClient, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Images]:
+    """The rows of this facade, and the endpoint that its studies name."""
+    monkeypatch.setattr(images_module, "KEEP_S", 0.0)  # each test sees what it has just written
+    endpoint = await workers.create(
+        {
+            "resourceType": "Endpoint",
+            "status": "active",
+            "connectionType": {"code": "dicom-wado-rs"},
+            "payloadType": [{"text": "DICOM"}],
+            "address": "http://localhost/dicom-web",
+        }
+    )
+    index = Index(world.services.settings.data_dir)
+    try:
+        yield Images(world, workers, index, f"Endpoint/{endpoint['id']}")
+    finally:
+        index.close()

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from facade.hapi import HAPIClient
-from facade.routes import images as images_module
-from imaging.index import Index
-from tests.facade.test_dicomweb_server import Images
+from tests.facade import stored
+from tests.facade.stored import Images
 from tests.facade.world import World, code_of
 from tests.servers.stack import Stack
 from tests.smart_auth.flow import Flow, log_in
@@ -48,19 +47,8 @@ async def facade(facade_with: Any, people: dict[str, str]) -> AsyncIterator[Worl
 async def images(
     facade: World, workers: HAPIClient, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Images]:
-    monkeypatch.setattr(images_module, "KEEP_S", 0.0)
-    index = Index(facade.services.settings.data_dir)
-    endpoint = await workers.create(
-        {
-            "resourceType": "Endpoint",
-            "status": "active",
-            "connectionType": {"code": "dicom-wado-rs"},
-            "payloadType": [{"text": "DICOM"}],
-            "address": "http://localhost/dicom-web",
-        }
-    )
-    yield Images(facade, workers, index, f"Endpoint/{endpoint['id']}")
-    index.close()
+    async with stored.opened(facade, workers, monkeypatch) as made:
+        yield made
 
 
 async def test_a_hung_store_blocks_neither_login_nor_health_nor_an_open_study(

@@ -299,10 +299,11 @@ class Clinic:
         return [int(child) for child in text.split()]
 
     def kill_at(self, program: str, moment: Callable[[], object], timeout_s: float = 90) -> None:
-        """kill -9 of a program and whatever it forked, at a moment that is looked for without a pause."""
+        """kill -9 of a program and whatever it forked, at a moment that is looked for all the time."""
         end = time.monotonic() + timeout_s
         while not moment():
             assert time.monotonic() < end, f"the moment to kill {program} did not come"
+            time.sleep(0.01)  # the program needs the processor that asking takes
         self.stack.kill(program)
 
     def stop_at(
@@ -314,11 +315,12 @@ class Clinic:
     ) -> bool:
         """kill -9 at a moment that is made sure of while the program's children stand still.
 
-        `sign` is cheap and asked without a pause while they run: only then they are stopped.
+        `sign` is cheap and asked all the time while they run: only then they are stopped.
         """
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
             if not sign():
+                time.sleep(0.002)
                 continue
             for pid in self.children(program):
                 with standing_still(pid) as stands:

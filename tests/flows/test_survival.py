@@ -85,8 +85,7 @@ def test_an_inference_worker_killed_between_segmentation_and_report(
 ) -> None:
     study = clinic.study(brain)
     clinic.send(study.files)
-    while not [task for task in clinic.tasks(study) if task["status"] == "in-progress"]:
-        continue
+    wait_for(lambda: [task for task in clinic.tasks(study) if task["status"] == "in-progress"], "its task")
     # While the record stands still, the worker can store its SEG and cannot go on to the report.
     with standing_still(clinic.stack.pid("hapi")) as stands:
         assert stands
