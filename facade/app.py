@@ -21,7 +21,7 @@ from facade.cors import CORS
 from facade.directory import FacadeDirectory
 from facade.hapi import HAPIClient
 from facade.load import Load
-from facade.routes import dicomweb, documentation, fhir, metadata, notifications
+from facade.routes import dicomweb, documentation, fhir, metadata, notifications, results
 from facade.settings import FacadeSettings
 from facade.state import Services, State
 from smart_auth import routes as auth_routes
@@ -78,6 +78,7 @@ def create_app(
         *metadata.routes,
         *fhir.routes,
         *dicomweb.routes,
+        *results.routes,
         *notifications.routes,
         Mount("/auth", routes=auth_routes.build(auth)),
     ]

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from facade.errors import BusyError
 from facade.outcome import response
 
-_GROUPS = ("/fhir", "/dicom-web")
+_GROUPS = ("/fhir", "/dicom-web", "/viewer")
 # Answered from memory, and needed by whoever wants to find out what is wrong.
 _OPEN = ("/fhir/metadata", "/fhir/.well-known/smart-configuration")
 _MOST_KEPT = 10_000

@@ -101,7 +101,8 @@ async def _validate(gate: Gate, decision: Decision, interaction: Interaction, se
 async def _review(
     gate: Gate, interaction: Interaction, task: Resource, body: Mapping[str, Any], version: str
 ) -> Resource:
-    given = _parameters(body, {"decision", "reason", "report"})
+    given = _parameters(body, {"decision", "reason", "report", "content"})
+    content = _content(gate, given.get("content"))
     decision = given.get("decision")
     if decision not in ("approve", "reject"):
         raise InvalidResourceError("decision is approve or reject", expression="Parameters.parameter")
@@ -117,7 +118,8 @@ async def _review(
     if version_of(task) != version and not _is_retry(task, version):
         raise StaleVersionError()
     await _intent(gate, interaction, found, f"{decision}")
-    changed = await reports.review(gate, found, approve=decision == "approve", reason=reason, shown=shown)
+    approve = decision == "approve"
+    changed = await reports.review(gate, found, approve=approve, reason=reason, shown=shown, content=content)
     await _done(gate, interaction, found, f"{decision}")
     return changed
 
@@ -131,7 +133,11 @@ async def _sign(
     version: str,
 ) -> Resource:
     """Sign a draft; with `status` and `reason` amend or withdraw what is signed."""
-    asked = amending.asked(body)
+    asked, content = None, None
+    if gate.principal.session or _names(body) == {"content"}:
+        content = _content(gate, _parameters(body, {"content"}).get("content"))
+    else:
+        asked = amending.asked(body)
     step = asked.status if asked else "sign"
     found = await reports.of_report(gate, report)
     if version_of(report) != version:
@@ -142,7 +148,7 @@ async def _sign(
         return report  # the first answer was lost
     await _intent(gate, interaction, found, step)
     if asked is None:
-        changed = await reports.sign(gate, found)
+        changed = await reports.sign(gate, found, content)
     else:
         changed = await amending.amend(gate, decision, found, asked)
     await _done(gate, interaction, found, step)
@@ -153,6 +159,20 @@ async def _is_done(gate: Gate, found: Result, asked: amending.Amendment | None) 
     if asked is None:
         return _is_signed_by(found.report, gate.principal.fhir_user)
     return await amending.was_done(gate, found, asked)
+
+
+def _content(gate: Gate, content: str | None) -> str | None:
+    """Return the fingerprint of what was shown; who acts beside the images always says what stood there."""
+    if content is None and gate.principal.session:
+        raise InvalidResourceError("content is the fingerprint of what was shown")
+    return content
+
+
+def _names(body: Mapping[str, Any]) -> set[str]:
+    given = body.get("parameter", [])
+    return (
+        {str(one.get("name")) for one in given if isinstance(one, dict)} if isinstance(given, list) else set()
+    )
 
 
 def _parameters(body: Mapping[str, Any], allowed: set[str]) -> dict[str, str]:

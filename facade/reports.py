@@ -59,9 +59,18 @@ class Result:
         )
 
 
+def report_of(task: Mapping[str, Any]) -> str | None:
+    """Return the id of the report that a Task made."""
+    for output in task.get("output", []):
+        type_, _, rest = str(output.get("valueReference", {}).get("reference", "")).partition("/")
+        if type_ == "DiagnosticReport" and rest:
+            return rest.partition("/")[0]
+    return None
+
+
 async def of_task(gate: Gate, task: Resource) -> Result:
     """Return what a Task made; a Task without a report is in the wrong state."""
-    report_id = _output(task, "DiagnosticReport")
+    report_id = report_of(task)
     if report_id is None:
         raise WrongStateError("the task has no report")
     report = await gate.hapi.read("DiagnosticReport", report_id)
@@ -74,13 +83,18 @@ async def of_report(gate: Gate, report: Resource) -> Result:
     for study in report.get("imagingStudy", []):
         asked = [("focus", str(study.get("reference", ""))), ("code", code)]
         async for task in gate.hapi.search_all("Task", asked):
-            if _output(task, "DiagnosticReport") == report["id"]:
+            if report_of(task) == report["id"]:
                 return Result(task, report, await _observations(gate, report))
     raise NotReviewedError()
 
 
-async def review(gate: Gate, found: Result, *, approve: bool, reason: str | None, shown: str) -> Resource:
-    """Approve or reject; returns the Task. `shown` is the versioned report that was looked at."""
+async def review(
+    gate: Gate, found: Result, *, approve: bool, reason: str | None, shown: str, content: str | None = None
+) -> Resource:
+    """Approve or reject; returns the Task.
+
+    `shown` is the versioned report that was looked at; `content`, if given, the fingerprint of all of it.
+    """
     task, report = found.task, found.report
     wanted = "approved" if approve else "rejected"
     if _business_status(task) == wanted and _was_shown(task, shown):
@@ -89,7 +103,7 @@ async def review(gate: Gate, found: Result, *, approve: bool, reason: str | None
         raise WrongStateError("the task does not await a review")
     if report.get("status") != "preliminary":
         raise WrongStateError("the report is not a draft")
-    if shown != _versioned(report):
+    if shown != _versioned(report) or content not in (None, found.content):
         raise StaleVersionError("the report has changed since it was shown")
     changed = _copy(task, businessStatus=_concept(names.REVIEW, wanted))
     changed["output"] = [
@@ -108,11 +122,16 @@ async def review(gate: Gate, found: Result, *, approve: bool, reason: str | None
     return await gate.hapi.read("Task", task["id"])
 
 
-async def sign(gate: Gate, found: Result) -> Resource:
-    """Make a reviewed draft final; returns the report. Everything changes in one transaction."""
+async def sign(gate: Gate, found: Result, content: str | None = None) -> Resource:
+    """Make a reviewed draft final; returns the report. Everything changes in one transaction.
+
+    `content`: the fingerprint that was shown to the signer; with another one nothing is signed.
+    """
     report = found.report
     if report.get("status") != "preliminary":
         raise WrongStateError("the report is not a draft")
+    if content not in (None, found.content):
+        raise StaleVersionError("the result has changed since it was shown")
     if _business_status(found.task) != "approved" or _reviewed_content(found.task) != found.content:
         raise NotReviewedError()
     now = server_time()
@@ -284,14 +303,6 @@ def _reviewed_content(task: Mapping[str, Any]) -> str | None:
 
 def _was_shown(task: Mapping[str, Any], shown: str) -> bool:
     return shown in _outputs(task, "reviewed-report")
-
-
-def _output(task: Mapping[str, Any], type_: str) -> str | None:
-    for output in task.get("output", []):
-        reference = str(output.get("valueReference", {}).get("reference", ""))
-        if reference.startswith(f"{type_}/"):
-            return reference.split("/")[1]
-    return None
 
 
 def _business_status(task: Mapping[str, Any]) -> str | None:

@@ -29,6 +29,7 @@ Kind = Literal[
     "transaction",
     "dicomweb-read",
     "dicom-upload",
+    "result-read",
     "websocket",
 ]
 
@@ -54,7 +55,8 @@ class Principal:
     """When the person last proved who they are (seconds since 1970)."""
     expires: int = 0
     session: bool = False
-    """True for the viewer's cookie, which is good for DICOMweb, STOW, $review and the WebSocket only."""
+    """True for the viewer's cookie, which is good for DICOMweb, STOW, the results of an open study, $review,
+    $sign and the WebSocket only."""
     generation: int = 0
     """Generation of the login; a change of its rights makes a new one."""
     issued: int = 0
@@ -76,6 +78,7 @@ class Interaction:
     `parameters` of a create, update, patch or delete are its conditional criteria (If-None-Exist or the
     query) and nothing else: they are a search and need the right to search. `_format` never comes here.
     `dicomweb-read` has type ImagingStudy and an id (instance level) or none (QIDO of studies).
+    `result-read` is a read of a part of an AI result (`policy.RESULT`) beside the images of its study.
     `batch` and `transaction` are never decided: their entries are, each like a request of its own.
     `websocket` without a type is the connection; with type and id it is the delivery of one message.
     """

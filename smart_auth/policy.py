@@ -63,7 +63,10 @@ OPERATIONS: Mapping[str, Operation] = {
 _ON_TYPE = frozenset({"$validate"})
 # What may be told over the WebSocket.
 NOTIFIED = ("DiagnosticReport", "ImagingStudy", "Task")
-_SESSION_KINDS = frozenset({"dicomweb-read", "dicom-upload", "websocket"})
+# What an AI result consists of, as the viewer shows it beside the images.
+RESULT = frozenset({"Task", "DiagnosticReport", "Observation", "Device"})
+_SESSION_KINDS = frozenset({"dicomweb-read", "dicom-upload", "result-read", "websocket"})
+_SESSION_OPERATIONS = frozenset({"$review", "$sign"})
 # Parameters that search by other means than the type's own, or change what a request does.
 REFUSED_PARAMETERS = frozenset(
     {"_filter", "_query", "_list", "_text", "_content", "_contained", "_containedType", "_pid"}
@@ -139,7 +142,7 @@ def _valid(principal: Principal | None, interaction: Interaction, now: int) -> P
         raise _RefusedError("ERR_001")
     if principal.expires <= now:
         raise _RefusedError("ERR_002")
-    viewing = interaction.kind in _SESSION_KINDS or interaction.operation == "$review"
+    viewing = interaction.kind in _SESSION_KINDS or interaction.operation in _SESSION_OPERATIONS
     if principal.session and not viewing:
         raise _RefusedError("ERR_006")
     if any(name.split(":")[0] in REFUSED_PARAMETERS for name, _ in interaction.parameters):
@@ -160,6 +163,8 @@ def _right(interaction: Interaction, caller: Principal) -> _Right:
         return _Right(str(type_), asked.letter, roles.rows_of(str(type_)), named)
     if kind == "dicomweb-read" and type_ == "ImagingStudy":
         return _Right(type_, "r" if id_ else "s", roles.rows_of(type_))
+    if kind == "result-read" and type_ in RESULT and id_:
+        return _Right(str(type_), "r", roles.rows_of(str(type_)))
     if kind == "dicom-upload" and type_ in (None, "ImagingStudy"):
         return _Right("ImagingStudy", "c", (roles.UPLOAD,))
     if kind == "websocket" and type_ is None:

@@ -1,7 +1,7 @@
 """Logins in the browser: one session, two cookies.
 
-- the viewer's cookie (`neuronova_session`, SameSite=Strict): DICOMweb, STOW, $review and the WebSocket, with
-  fixed scopes, never plain FHIR;
+- the viewer's cookie (`neuronova_session`, SameSite=Strict): DICOMweb, STOW, the results of an open study,
+  $review, $sign and the WebSocket, with fixed scopes, never plain FHIR;
 - the login cookie (`neuronova_login`, SameSite=Lax, /auth only): an app that sends the person here again
   needs no second password. Lax, because the app's link comes from another site.
 Unsafe requests by cookie need our exact Origin and the CSRF value (design, section 7). Every login makes new
@@ -31,7 +31,9 @@ from smart_auth.store import Store
 VIEWER_COOKIE = "neuronova_session"
 LOGIN_COOKIE = "neuronova_login"
 CSRF_HEADER = "X-CSRF-Token"
-VIEWER_SCOPES = scopes.parse("user/ImagingStudy.crs user/Task.rus user/DiagnosticReport.rs")
+VIEWER_SCOPES = scopes.parse(
+    "user/ImagingStudy.crs user/Task.rus user/DiagnosticReport.rus user/Observation.r user/Device.r"
+)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # A session is looked up at most this often: a viewer asks for hundreds of frames a second.
 CACHE_S = 0.5

@@ -3,10 +3,16 @@
 window.config = {
   name: 'neuronova',
   routerBasename: '/pacs-viewer',
-  extensions: [],
+  // The product's own panel (panel/extension.js), first of the right-hand panels in every mode.
+  extensions: ['/pacs-viewer/neuronova/extension.js'],
   modes: [],
-  customizationService: [{ 'ohif.tours': { $set: [] } }],
+  customizationService: {
+    global: { 'ohif.tours': { $set: [] } },
+    mode: { '*': { rightPanels: { $unshift: ['neuronova.panelModule.results'] } } },
+  },
   showStudyList: true,
+  // Whose images these are stands above them.
+  showPatientInfo: 'visible',
   maxNumberOfWebWorkers: 2,
   showWarningMessageForCrossOrigin: false,
   showCPUFallbackMessage: false,

@@ -29,7 +29,8 @@ def build() -> str:
     """Make the viewer's folder, whole or not at all."""
     pinned = json.loads((SOURCE / "pinned.json").read_text())
     stamp = BUILD / "ohif.stamp"
-    value = digest([SOURCE / "pinned.json", SOURCE / "app-config.js", Path(__file__)])
+    panel = sorted((SOURCE / "panel").iterdir())
+    value = digest([SOURCE / "pinned.json", SOURCE / "app-config.js", *panel, Path(__file__)])
     if stamped(stamp, value) and (VIEWER / "index.html").exists():
         return "already there"
     part = BUILD / "ohif.part"
@@ -38,6 +39,7 @@ def build() -> str:
     dist = part / "package" / "dist"
     _rewrite(dist)
     shutil.copyfile(SOURCE / "app-config.js", dist / "app-config.js")
+    shutil.copytree(SOURCE / "panel", dist / "neuronova")
     _compress(dist)
     shutil.rmtree(VIEWER, ignore_errors=True)
     dist.replace(VIEWER)

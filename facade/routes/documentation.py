@@ -26,7 +26,16 @@ from smart_auth import routes as auth_routes
 
 _CACHE = {"Cache-Control": "public, max-age=60", "Vary": "Accept-Language"}
 _PARAMETER = re.compile(r"\{([a-z_]+)(?::[a-z]+)?\}")
-_CLOSED = ("/dicom-web", "/fhir", "/ws", "/auth/admin", "/auth/me", "/auth/ticket", "/auth/userinfo")
+_CLOSED = (
+    "/dicom-web",
+    "/viewer",
+    "/fhir",
+    "/ws",
+    "/auth/admin",
+    "/auth/me",
+    "/auth/ticket",
+    "/auth/userinfo",
+)
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent.parent / "templates"),
     autoescape=True,

@@ -90,6 +90,13 @@ GROUPS: Final[Mapping[str, Group]] = {
         "QIDO-RS, WADO-RS and STOW-RS. Frames are HTJ2K; another form is made on request by Accept.",
         "QIDO-RS, WADO-RS, STOW-RS를 지원합니다. 프레임은 HTJ2K이며 Accept에 따라 변환됩니다.",
     ),
+    "/viewer": Group(
+        "results",
+        "AI results beside the images",
+        "영상 옆의 AI 결과",
+        "What the viewer's panel shows of a study. Drafts exist for staff only.",
+        "뷰어 패널이 검사의 AI 결과를 보여 줄 때 씁니다. 초안은 의료진에게만 보입니다.",
+    ),
     "/fhir": Group(
         "operations",
         "FHIR operations of the product",
@@ -221,6 +228,7 @@ WORDS: Final[Mapping[tuple[str, str], Words]] = {
     ("PATCH", "/auth/admin/clients/{client}"): Words("앱을 변경합니다.", body=JSON, answer=JSON),
     ("POST", "/auth/admin/clients/{client}/approve"): Words("앱을 승인합니다.", answer=JSON),
     ("DELETE", "/auth/admin/clients/{client}"): Words("앱 등록을 거절합니다."),
+    ("GET", "/viewer/studies/{study}/results"): Words("한 검사의 AI 결과를 알려 줍니다.", answer=JSON),
     ("GET", "/dicom-web/studies"): Words(
         "검사를 검색합니다 (QIDO-RS).",
         (*_STUDY_KEYS, *_PAGING),

@@ -13,12 +13,18 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
-from facade.routes import dicomweb, documentation, fhir, metadata, notifications
+from facade.routes import dicomweb, documentation, fhir, metadata, notifications, results
 from facade.tables.openapi import WORDS
 from smart_auth import routes as auth_routes
 from smart_auth.policy import OPERATIONS
 
-SERVED: list[BaseRoute] = [*metadata.routes, *fhir.routes, *dicomweb.routes, *notifications.routes]
+SERVED: list[BaseRoute] = [
+    *metadata.routes,
+    *fhir.routes,
+    *dicomweb.routes,
+    *results.routes,
+    *notifications.routes,
+]
 OPERATIONS_ = documentation.described([*SERVED, *documentation.build(SERVED)])
 
 

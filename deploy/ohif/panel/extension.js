@@ -1,0 +1,57 @@
+// The OHIF extension: registers the panel and keeps it on the study of the active viewport.
+//
+// OHIF loads this module by its address (app-config.js, `extensions`) and shows the panel by its name
+// (`customizationService`, phase `mode`). OHIF draws with React, which its build keeps to itself; one element is
+// all that is needed here, so it is written down as React 18 writes it (react.dev, createElement: an element is a
+// plain object). A React with another mark draws nothing; the viewer test would notice.
+import { ResultPanel } from './panel.js';
+import { language, texts } from './texts.js';
+
+const ID = 'neuronova';
+const PANEL = `${ID}.panelModule.results`;
+
+function activeStudy({ viewportGridService, displaySetService }) {
+  const { activeViewportId, viewports } = viewportGridService.getState();
+  const [shown] = viewports?.get(activeViewportId)?.displaySetInstanceUIDs ?? [];
+  if (shown) return displaySetService.getDisplaySetByUID(shown)?.StudyInstanceUID ?? '';
+  // Before the first image is there, the address says which study is being opened.
+  const asked = new URLSearchParams(window.location.search).getAll('StudyInstanceUIDs').join().split(',');
+  return asked.length === 1 ? asked[0] : '';
+}
+
+export default {
+  id: ID,
+
+  preRegistration() {
+    customElements.define('neuronova-results', ResultPanel);
+  },
+
+  // Some modes begin with the right-hand side closed: a result that nobody opens is a result that nobody reads.
+  onModeEnter({ servicesManager }) {
+    const { hangingProtocolService, panelService } = servicesManager.services;
+    const { unsubscribe } = hangingProtocolService.subscribe(hangingProtocolService.EVENTS.PROTOCOL_CHANGED, () => {
+      unsubscribe();
+      panelService.activatePanel(PANEL, true);
+    });
+  },
+
+  getPanelModule({ servicesManager }) {
+    const { services } = servicesManager;
+    ResultPanel.study = () => activeStudy(services);
+    const { EVENTS } = services.viewportGridService;
+    for (const event of [EVENTS.ACTIVE_VIEWPORT_ID_CHANGED, EVENTS.GRID_STATE_CHANGED]) {
+      services.viewportGridService.subscribe(event, () => window.dispatchEvent(new Event('neuronova-study')));
+    }
+    const element = {
+      $$typeof: Symbol.for('react.element'),
+      type: 'neuronova-results',
+      key: null,
+      ref: null,
+      props: {},
+      _owner: null,
+    };
+    const { title } = texts(language());
+    const panel = { iconName: 'tab-patient-info', iconLabel: title, label: title };
+    return [{ ...panel, name: 'results', component: () => element }];
+  },
+};
