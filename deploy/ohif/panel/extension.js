@@ -4,6 +4,7 @@
 // (`customizationService`, phase `mode`). OHIF draws with React, which its build keeps to itself; one element is
 // all that is needed here, so it is written down as React 18 writes it (react.dev, createElement: an element is a
 // plain object). A React with another mark draws nothing; the viewer test would notice.
+import { csrfValue } from './facade.js';
 import { ResultPanel } from './panel.js';
 import { language, texts } from './texts.js';
 
@@ -19,6 +20,26 @@ function activeStudy({ viewportGridService, displaySetService }) {
   return asked.length === 1 ? asked[0] : '';
 }
 
+// What the viewer stores (measurements as DICOM SR, by STOW-RS) is an unsafe request by the session's cookie, so it
+// carries the session's CSRF value. OHIF's data source has no place for a header of ours but the request itself.
+const guarded = new WeakSet();
+
+function guardStore(store) {
+  if (guarded.has(store)) return;
+  guarded.add(store);
+  const { dicom } = store;
+  store.dicom = async (dataset, request, ...rest) => {
+    const csrf = await csrfValue();
+    const own = request ?? new XMLHttpRequest();
+    const { open } = own;
+    own.open = (...where) => {
+      open.apply(own, where);
+      own.setRequestHeader('X-CSRF-Token', csrf);
+    };
+    return dicom(dataset, own, ...rest);
+  };
+}
+
 export default {
   id: ID,
 
@@ -27,7 +48,8 @@ export default {
   },
 
   // Some modes begin with the right-hand side closed: a result that nobody opens is a result that nobody reads.
-  onModeEnter({ servicesManager }) {
+  onModeEnter({ servicesManager, extensionManager }) {
+    guardStore(extensionManager.getActiveDataSource()[0].store);
     const { hangingProtocolService, panelService } = servicesManager.services;
     const { unsubscribe } = hangingProtocolService.subscribe(hangingProtocolService.EVENTS.PROTOCOL_CHANGED, () => {
       unsubscribe();

@@ -19,13 +19,16 @@ export async function results(study) {
   return answered(await fetch(`/viewer/studies/${encodeURIComponent(study)}/results`, { cache: 'no-store' }));
 }
 
+export async function csrfValue() {
+  return (await answered(await fetch('/auth/me', { headers: { Accept: 'application/json' }, cache: 'no-store' }))).csrf;
+}
+
 // The CSRF value is read at the moment of the act: after a new login in another tab it is another one.
 async function operate(resource, operation, parameters) {
-  const me = await answered(await fetch('/auth/me', { headers: { Accept: 'application/json' }, cache: 'no-store' }));
   const headers = {
     'Content-Type': 'application/fhir+json',
     'If-Match': `W/"${resource.meta.versionId}"`,
-    'X-CSRF-Token': me.csrf,
+    'X-CSRF-Token': await csrfValue(),
   };
   const body = JSON.stringify({ resourceType: 'Parameters', parameter: parameters });
   const address = `/fhir/${resource.resourceType}/${resource.id}/${operation}`;
