@@ -102,14 +102,14 @@ def view(base_url: str, username: str, password: str, study_uid: str, screenshot
             _log_in(page, base_url, path, username, password)
             page.wait_for_function(_SHOWN, timeout=LOAD_MS)
             shown = page.evaluate(_SHOWN)
-            segments = _draw_segmentation(page)
+            segments = draw_segmentation(page)
             page.screenshot(path=str(screenshot))
         finally:
             browser.close()
     return Shown(shown["imageId"], shown["length"], shown["sum"], segments, foreign)
 
 
-def _draw_segmentation(page: Page) -> list[str]:
+def draw_segmentation(page: Page) -> list[str]:
     """Open the SEG series as a person does (double click) and wait until its segments are drawn."""
     page.get_by_text("SEG", exact=True).first.dblclick()
     page.wait_for_function(_SEGMENTS, timeout=LOAD_MS)

@@ -65,6 +65,7 @@ async def _tasks(gate: Gate, study: str) -> list[Resource]:
 async def _shown(gate: Gate, study: Mapping[str, Any], task: Resource) -> dict[str, Any] | None:
     """One result as this caller sees it; None where nothing of it is the caller's."""
     report, observations, content, problem = None, [], None, None
+    is_whole = False
     if reports.report_of(task) is not None:
         try:
             found = await reports.of_task(gate, task)
@@ -75,7 +76,7 @@ async def _shown(gate: Gate, study: Mapping[str, Any], task: Resource) -> dict[s
         else:
             report = await _visible(gate, found.report)
             observations = [one for part in found.observations if (one := await _visible(gate, part))]
-            content = found.content
+            content, is_whole = found.content, len(observations) == len(found.observations)
     seen = await _visible(gate, task)
     if seen is None and report is None:
         return None
@@ -84,9 +85,9 @@ async def _shown(gate: Gate, study: Mapping[str, Any], task: Resource) -> dict[s
         "report": report,
         "observations": observations if report else [],
         "device": await _device(gate, observations) if report else None,
-        # Who does not see the Task sees a part only: there is nothing to approve or sign.
-        "content": content if seen else None,
-        "operations": _operations(gate, seen, report) if seen and report else {},
+        # Who sees a part of it only has nothing to approve or sign.
+        "content": content if seen and is_whole else None,
+        "operations": _operations(gate, seen, report) if seen and report and is_whole else {},
         "problem": problem if seen else None,
     }
 

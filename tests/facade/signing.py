@@ -12,12 +12,14 @@ def concept(system: str, code: str) -> dict[str, Any]:
     return {"coding": [{"system": system, "code": code}]}
 
 
-async def draft(world: World, workers: HAPIClient, people: dict[str, str]) -> dict[str, str]:
-    """What the pipeline leaves for review: order, study, two Observations, report, Task."""
+async def draft(
+    world: World, workers: HAPIClient, people: dict[str, str], study: dict[str, Any] | None = None
+) -> dict[str, str]:
+    """What the pipeline leaves for review: order, study if none is given, Observations, report, Task."""
     made = await world.ask("doctor", "POST", "ServiceRequest", json=order(people["own"], people["doctor"]))
     ordered = f"ServiceRequest/{made.json()['id']}"
     subject = {"reference": people["own"]}
-    study = await workers.create(
+    study = study or await workers.create(
         {
             "resourceType": "ImagingStudy",
             "status": "available",

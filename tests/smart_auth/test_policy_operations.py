@@ -1,9 +1,11 @@
 """Images, review, signature, notifications, back ends and the viewer's session."""
 
+from dataclasses import replace
+
 import pytest
 
 from smart_auth.interaction import Interaction, Role
-from smart_auth.policy import confirm, decide
+from smart_auth.policy import RESULT, confirm, decide
 from tests.smart_auth.callers import KINDS, NOW, OTHER, OWN, ROLES, ask, caller, resource
 
 
@@ -76,13 +78,14 @@ def test_system_scopes_are_for_back_ends_and_the_others_for_people() -> None:
     assert decide(caller("external", "system/*.rs", **back_end), ask("read", "Patient", OWN), now=NOW).allowed
 
 
-def test_the_viewers_session_is_good_for_images_review_and_notifications_only() -> None:
+def test_the_viewers_session_is_good_for_images_results_and_notifications_only() -> None:
     doctor = caller("doctor", session=True)
     good = [
         Interaction("dicomweb-read", "ImagingStudy", "x1"),
         Interaction("dicomweb-read", "ImagingStudy"),
         Interaction("dicom-upload", "ImagingStudy"),
         Interaction("operation", "Task", "x1", operation="$review"),
+        *(Interaction("result-read", type_, "x1") for type_ in RESULT),
         Interaction("websocket"),
         Interaction("websocket", "Task", "x1"),
     ]
@@ -91,7 +94,21 @@ def test_the_viewers_session_is_good_for_images_review_and_notifications_only() 
     for kind in KINDS:
         assert decide(doctor, ask(kind, "Patient"), now=NOW).code == "ERR_006"
     sign = Interaction("operation", "DiagnosticReport", "x1", operation="$sign")
-    assert decide(caller("rib", session=True), sign, now=NOW).code == "ERR_006"
+    assert decide(caller("rib", session=True), sign, now=NOW).allowed
+    meta = Interaction("operation", "DiagnosticReport", "x1", operation="$meta")
+    assert decide(caller("rib", session=True), meta, now=NOW).code == "ERR_006"
+    assert decide(doctor, Interaction("result-read", "Patient", "x1"), now=NOW).code == "ERR_008"
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("type_", sorted(RESULT))
+def test_a_part_of_a_result_is_for_those_who_may_read_it_anyway(role: Role, type_: str) -> None:
+    beside = decide(caller(role), Interaction("result-read", type_, "x1"), now=NOW)
+    read = decide(caller(role), ask("read", type_), now=NOW)
+    assert replace(beside, kind="read") == read
+    if beside.allowed:
+        for patient in (OWN, OTHER):
+            assert confirm(beside, resource(type_, patient)) is confirm(read, resource(type_, patient))
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -40,6 +40,15 @@ function guardStore(store) {
   };
 }
 
+// A head's first slice is air: where a layout does not say otherwise, a stack opens at its middle.
+function openInTheMiddle({ hangingProtocolService }) {
+  for (const { stages = [], defaultViewport } of hangingProtocolService.getProtocols()) {
+    for (const viewport of [defaultViewport, ...stages.flatMap(stage => stage.viewports ?? [])]) {
+      if (viewport?.viewportOptions) viewport.viewportOptions.initialImageOptions ??= { preset: 'middle' };
+    }
+  }
+}
+
 export default {
   id: ID,
 
@@ -50,6 +59,7 @@ export default {
   // Some modes begin with the right-hand side closed: a result that nobody opens is a result that nobody reads.
   onModeEnter({ servicesManager, extensionManager }) {
     guardStore(extensionManager.getActiveDataSource()[0].store);
+    openInTheMiddle(servicesManager.services);
     const { hangingProtocolService, panelService } = servicesManager.services;
     const { unsubscribe } = hangingProtocolService.subscribe(hangingProtocolService.EVENTS.PROTOCOL_CHANGED, () => {
       unsubscribe();
