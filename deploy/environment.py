@@ -162,6 +162,7 @@ def _subscriptions(settings: Settings, secrets: Mapping[str, str], caller: str) 
         "SUBSCRIPTIONS_BASE_URL": settings.base_url,
         "SUBSCRIPTIONS_LEASE_S": str(settings.lease_s),
         "SUBSCRIPTIONS_RECONCILE_S": str(settings.reconcile_s),
+        "SUBSCRIPTIONS_COMPARE_S": str(settings.compare_s),
     }
 
 

@@ -74,6 +74,7 @@ class Settings:
     audit_keep_days: Annotated[int, "days before events of the trail may be removed; 0: kept for ever"] = 0
     lease_s: Annotated[int, "how long a job's lease holds without renewal"] = 30
     reconcile_s: Annotated[int, "how often undone work is looked for"] = 5
+    compare_s: Annotated[int, "how often it is looked for what was deleted in Orthanc"] = 300
     inference_bundles: Annotated[str, "AI bundles that may run, a JSON list of folder names"] = (
         '["brain_tumour_demo"]'
     )

@@ -24,10 +24,23 @@ class UIDConflictError(ImagingError):
     code = "uid-conflict"
 
 
+class MergedPatientError(UIDConflictError):
+    """The patient record has been merged into another one, or just is."""
+
+    code = "merged-patient"
+
+
 class OtherPixelsError(ImagingError):
     """The SOP Instance UID is already stored with other pixels."""
 
     code = "other-pixels"
+
+
+class CorrectionBusyError(ImagingError):
+    """Another process is correcting whose images these are."""
+
+    code = "correction-busy"
+    temporary = True
 
 
 # --- reading and converting DICOM --------------------------------------------------------------

@@ -22,7 +22,7 @@ from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from imaging.errors import OtherPixelsError, UIDConflictError
+from imaging.errors import MergedPatientError, OtherPixelsError, UIDConflictError
 from imaging.index_schema import SCHEMA
 from imaging.rows import (
     InstanceRow,
@@ -69,7 +69,7 @@ class Index:
         self._local = threading.local()
         if not read_only:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._write() as database:
+            with self.transaction() as database:
                 for statement in SCHEMA:
                     database.execute(statement)
 
@@ -119,7 +119,7 @@ class Index:
         found: set[str] = set()
         for table, column, uids in (("series", "series_uid", series), ("instances", "sop_uid", instances)):
             for uid in uids:
-                rows = self._read().execute(f"SELECT study_uid FROM {table} WHERE {column} = ?", (uid,))  # noqa: S608 - own text only
+                rows = self.connection().execute(f"SELECT study_uid FROM {table} WHERE {column} = ?", (uid,))  # noqa: S608 - own text only
                 found.update(row[0] for row in rows)
         return sorted(found)
 
@@ -129,7 +129,7 @@ class Index:
 
     def pending_studies(self) -> list[str]:
         """Studies that have such instances: what a lost job left undone."""
-        rows = self._read().execute("SELECT DISTINCT study_uid FROM instances WHERE outcome = 'pending'")
+        rows = self.connection().execute("SELECT DISTINCT study_uid FROM instances WHERE outcome = 'pending'")
         return [row[0] for row in rows]
 
     def is_quiet(self, study_uid: str, since: float) -> bool:
@@ -144,7 +144,7 @@ class Index:
 
         Raises UIDConflictError (a UID under another patient or parent) and OtherPixelsError.
         """
-        return _check(self._read(), row)
+        return _check(self.connection(), row)
 
     def add(self, study: StudyRow, series: SeriesRow, instance: InstanceRow) -> bool:
         """Take an accepted instance in; False if it was here already with equal pixels.
@@ -152,7 +152,7 @@ class Index:
         A study that was complete goes back to `registered` unless the product itself wrote the instance.
         Raises like `check`; nothing is written then.
         """
-        with self._write() as database:
+        with self.transaction() as database:
             if _check(database, instance) == "known":
                 return False
             _insert(database, study, ignore=True)
@@ -172,7 +172,7 @@ class Index:
 
         Only pending ones: whose outcome is recorded would have nobody left to say that it is over.
         """
-        with self._write() as database:
+        with self.transaction() as database:
             database.executemany(
                 "UPDATE instances SET in_change = 1 WHERE sop_uid = ? AND outcome = 'pending'",
                 [(uid,) for uid in sop_uids],
@@ -180,7 +180,7 @@ class Index:
 
     def set_outcomes(self, outcomes: Sequence[OutcomeRow]) -> None:
         """Record what transcoding did, in one transaction; the instances are served again."""
-        with self._write() as database:
+        with self.transaction() as database:
             database.executemany(
                 "UPDATE instances SET outcome = ?, reason = ?, transfer_syntax = ?, bytes_after = ?,"
                 " in_change = 0 WHERE sop_uid = ?",
@@ -194,14 +194,18 @@ class Index:
         state: StudyState | None = None,
         imaging_study_id: str | None = None,
         based_on: str | None = None,
+        patient_ref: str | None = None,
     ) -> None:
-        """Change what is given of a study. `available` is taken only while no instance is pending."""
-        with self._write() as database:
+        """Change what is given of a study. `available` is taken only while no instance is pending, and only
+        while it is this patient's (`patient_ref`, where it is given).
+        """
+        with self.transaction() as database:
             if state == "available":
                 database.execute(
                     "UPDATE studies SET state = 'available' WHERE study_uid = ? AND NOT EXISTS"
-                    " (SELECT 1 FROM instances WHERE study_uid = studies.study_uid AND outcome = 'pending')",
-                    (study_uid,),
+                    " (SELECT 1 FROM instances WHERE study_uid = studies.study_uid AND outcome = 'pending')"
+                    " AND patient_ref = COALESCE(?, patient_ref)",
+                    (study_uid, patient_ref),
                 )
             elif state is not None:
                 database.execute("UPDATE studies SET state = ? WHERE study_uid = ?", (state, study_uid))
@@ -213,20 +217,20 @@ class Index:
 
     def set_series_state(self, series_uid: str, state: SeriesState) -> None:
         """`withdrawn`: served to nobody any more (a rejected result's SEG), whatever else is known."""
-        with self._write() as database:
+        with self.transaction() as database:
             database.execute("UPDATE series SET state = ? WHERE series_uid = ?", (state, series_uid))
 
     def announce_own(self, sop_uid: str, digest: str, result_key: str | None) -> None:
         """Say before storing it that an instance is the product's own, so that ingest does not take it for
         news.
         """
-        with self._write() as database:
+        with self.transaction() as database:
             database.execute("INSERT OR REPLACE INTO own VALUES (?, ?, ?)", (sop_uid, digest, result_key))
 
     def announced(self, sop_uid: str, digest: str) -> tuple[bool, str | None]:
         """Is this the product's own instance (UID and digest as announced), and of which AI result?"""
         row = (
-            self._read()
+            self.connection()
             .execute("SELECT result_key FROM own WHERE sop_uid = ? AND digest = ?", (sop_uid, digest))
             .fetchone()
         )
@@ -236,7 +240,7 @@ class Index:
 
     def quarantine(self, row: QuarantineRow) -> bool:
         """Set an instance aside; False if it already was."""
-        with self._write() as database:
+        with self.transaction() as database:
             return _insert(database, row, ignore=True) == 1
 
     def quarantined(self, study_uid: str | None = None) -> list[QuarantineRow]:
@@ -251,14 +255,14 @@ class Index:
 
     def release(self, orthanc_id: str) -> None:
         """Forget that it was set aside (after it was taken in under its patient, or deleted)."""
-        with self._write() as database:
+        with self.transaction() as database:
             database.execute("DELETE FROM quarantine WHERE orthanc_id = ?", (orthanc_id,))
 
     # --- uploads and cursors --------------------------------------------------------------------
 
     def record_uploads(self, rows: Sequence[UploadRow]) -> None:
         """Write down who sent these instances, before they go to Orthanc."""
-        with self._write() as database:
+        with self.transaction() as database:
             for row in rows:
                 database.execute("DELETE FROM uploads WHERE orthanc_id = ?", (row.orthanc_id,))
                 _insert(database, row)
@@ -269,12 +273,12 @@ class Index:
 
     def cursor(self, name: str) -> int:
         """A persistent position, 0 at first (Orthanc's change feed)."""
-        row = self._read().execute("SELECT value FROM cursors WHERE name = ?", (name,)).fetchone()
+        row = self.connection().execute("SELECT value FROM cursors WHERE name = ?", (name,)).fetchone()
         return int(row[0]) if row else 0
 
     def set_cursor(self, name: str, value: int) -> None:
         """Remember a position; never before what it covers is written."""
-        with self._write() as database:
+        with self.transaction() as database:
             database.execute("INSERT OR REPLACE INTO cursors VALUES (?, ?)", (name, value))
 
     def close(self) -> None:
@@ -286,7 +290,8 @@ class Index:
 
     # --- connections ----------------------------------------------------------------------------
 
-    def _read(self) -> sqlite3.Connection:
+    def connection(self) -> sqlite3.Connection:
+        """This thread's connection, for reading."""
         # A connection must not cross a fork: RQ's work horse is a forked child.
         if getattr(self._local, "pid", None) != os.getpid():
             self._local.database, self._local.pid = None, os.getpid()
@@ -302,8 +307,9 @@ class Index:
         return database
 
     @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        database = self._read()
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One writing transaction, all of it or nothing."""
+        database = self.connection()
         database.execute("BEGIN IMMEDIATE")
         try:
             yield database
@@ -314,7 +320,7 @@ class Index:
 
     def _all(self, kind: type[Row], where: str, *values: Any) -> list[Row]:
         names = ", ".join(field.name for field in fields(kind))
-        rows = self._read().execute(f"SELECT {names} FROM {_TABLE[kind]} WHERE {where}", values)  # noqa: S608 - own text only
+        rows = self.connection().execute(f"SELECT {names} FROM {_TABLE[kind]} WHERE {where}", values)  # noqa: S608 - own text only
         return [_row(kind, values) for values in rows]
 
     def _one(self, kind: type[Row], where: str, *values: Any) -> Row | None:
@@ -337,6 +343,11 @@ def _insert(database: sqlite3.Connection, row: Any, *, ignore: bool = False) -> 
 
 
 def _check(database: sqlite3.Connection, row: InstanceRow) -> Literal["new", "known"]:
+    merged = database.execute(
+        "SELECT 1 FROM corrections WHERE kind = 'merge' AND from_ref = ?", (row.patient_ref,)
+    ).fetchone()
+    if merged:
+        raise MergedPatientError("The patient record was merged into another one.")
     study = database.execute(
         "SELECT patient_ref FROM studies WHERE study_uid = ?", (row.study_uid,)
     ).fetchone()

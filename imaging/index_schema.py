@@ -38,6 +38,17 @@ SCHEMA = (
         organization TEXT, staff INTEGER NOT NULL, address TEXT NOT NULL, request_id TEXT NOT NULL,
         inspection TEXT NOT NULL, at REAL NOT NULL
     ) STRICT""",
+    """CREATE TABLE IF NOT EXISTS corrections (
+        number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+        kind TEXT NOT NULL CHECK (kind IN ('assign', 'merge', 'deletion')), from_ref TEXT NOT NULL,
+        to_ref TEXT NOT NULL, reason TEXT NOT NULL, operator TEXT NOT NULL, at REAL NOT NULL,
+        finished INTEGER NOT NULL
+    ) STRICT""",
+    "CREATE INDEX IF NOT EXISTS corrections_of_patient ON corrections (from_ref)",
+    """CREATE TABLE IF NOT EXISTS corrected (
+        study_uid TEXT NOT NULL, number INTEGER NOT NULL REFERENCES corrections ON DELETE CASCADE,
+        PRIMARY KEY (study_uid, number)
+    ) STRICT""",
     "CREATE TABLE IF NOT EXISTS own (sop_uid TEXT PRIMARY KEY, digest TEXT NOT NULL, result_key TEXT) STRICT",
     "CREATE TABLE IF NOT EXISTS cursors (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT",
 )

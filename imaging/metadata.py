@@ -39,6 +39,11 @@ def write_metadata(
     part.replace(path)
 
 
+def remove_metadata(data_dir: Path, study_uid: str, series_uid: str, sop_uid: str) -> None:
+    """Remove one file; that it is gone already is no error."""
+    metadata_path(data_dir, study_uid, series_uid, sop_uid).unlink(missing_ok=True)
+
+
 def read_metadata(
     data_dir: Path, study_uid: str, series_uid: str, sop_uid: str, transfer_syntax: str, address: str = ""
 ) -> bytes:

@@ -52,6 +52,13 @@ def compare(dicom: str, fhir: Sequence[Mapping[str, Any]]) -> Verdict:
     return "same" if compared else "not-comparable"
 
 
+def display(name: Mapping[str, str]) -> str:
+    """A name of DICOM JSON (PS3.18 F.2.2) as one text, each group once, family name first as DICOM has it."""
+    groups = (name.get(group, "") for group in ("Alphabetic", "Ideographic", "Phonetic"))
+    written = (" ".join(filter(None, (part.strip() for part in group.split("^")))) for group in groups)
+    return " · ".join(dict.fromkeys(filter(None, written)))
+
+
 def script(text: str) -> Script:
     """The script a name is written in, by its first letter that tells."""
     for character in unicodedata.normalize("NFC", text):

@@ -46,6 +46,9 @@ def imaging_study(
     shown = [row for row in series if row.state == "shown"]
     by_series = {row.series_uid: [i for i in instances if i.series_uid == row.series_uid] for row in shown}
     resource: dict[str, Any] = {**(existing or {})}
+    # The rows know these: a study that was given to another patient has lost its order.
+    for name in ("basedOn", "referrer"):
+        resource.pop(name, None)
     resource |= {
         "resourceType": "ImagingStudy",
         "identifier": _identifiers(study),

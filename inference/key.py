@@ -17,14 +17,20 @@ _FORM = "neuronova-ai-result-1"
 """Changes when the same inputs must give a new result."""
 
 
-def result_key(bundle: Bundle, study_uid: str, instances: Iterable[tuple[str, str]]) -> str:
+def result_key(
+    bundle: Bundle, study_uid: str, instances: Iterable[tuple[str, str]], correction: str | None = None
+) -> str:
     """SHA-256 (hex) over study, sorted (SOP Instance UID, pixel digest) of the selected series, and the
-    bundle."""
+    bundle.
+
+    `correction`: the newest correction of whose study it is; results before and after it are never the same.
+    """
     content = [
         _FORM,
         study_uid,
         sorted([uid, digest] for uid, digest in instances),
         [bundle.id, bundle.weights_sha256, bundle.configuration_sha256],
+        *([correction] if correction else []),
     ]
     return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()
 

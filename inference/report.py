@@ -24,6 +24,7 @@ from inference.resources import Resource, concept
 
 SIGNED = frozenset({"final", "amended", "corrected", "appended"})
 DRAFT = frozenset({"registered", "partial", "preliminary"})
+_SUPERSEDED = "Superseded by a newer result of the same study."
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def transaction(
     ]
     for result in earlier:
         if result.report["status"] in DRAFT:
-            entries += _cancelled(result, recorded)
+            entries += cancelled(result, recorded, _SUPERSEDED)
         elif result.report["status"] in SIGNED:
             request = resources.amendment_request(study, result.report, key, report_url, device_url, recorded)
             entries.append(_create(_urn(key, f"amendment-{result.report['id']}"), request))
@@ -102,14 +103,14 @@ def _finished(
     }
 
 
-def _cancelled(result: Earlier, now: str) -> list[Resource]:
-    """A draft that nobody signed gives way; what it said stays readable in its history."""
+def cancelled(result: Earlier, now: str, reason: str) -> list[Resource]:
+    """Entries by which a draft that nobody signed gives way; what it said stays readable in its history."""
     entries = [_update({**part, "status": "cancelled"}) for part in (result.report, *result.observations)]
     if result.task is not None:
         changed = {
             **result.task,
             "businessStatus": concept(names.REVIEW, "rejected"),
-            "statusReason": {"text": "Superseded by a newer result of the same study."},
+            "statusReason": {"text": reason},
             "lastModified": now,
         }
         entries.append(_update(changed))

@@ -1,4 +1,4 @@
-"""The operators' command `neuronova`: users, clients, jobs, audit, sync, study. It calls the libraries."""
+"""The operators' command `neuronova`: logins, apps, jobs, trail, studies, patients."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from neuronova import audit, clients, jobs, keys, study, sync, users
+from neuronova import audit, clients, jobs, keys, patient, study, sync, users
 from neuronova.installation import Installation
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(audit.app, name="audit")
 app.add_typer(sync.app, name="sync")
 app.add_typer(study.app, name="study")
+app.add_typer(patient.app, name="patient")
 
 
 @app.callback()

@@ -8,16 +8,16 @@ from typing import Annotated
 
 import typer
 
-from facade.hapi import HAPIClient
 from imaging.errors import ChildDiedError, DICOMError, ImagingError, OrthancNotFoundError
 from imaging.settings import ImagingSettings
 from neuronova.errors import OperatorError
-from neuronova.installation import Installation, of, reported, table
+from neuronova.installation import Installation, of, operator, reported, table
+from neuronova.outside import opened
 from neuronova.users import JSON
+from subscriptions import assign as assigning
+from subscriptions.assign import Assigned
 from subscriptions.errors import SubscriptionsError
 from subscriptions.pacs import Pacs, open_pacs
-from subscriptions.release import Released, check_patient, close_task, release
-from subscriptions.settings import SubscriptionsSettings
 
 app = typer.Typer(help="Imaging studies. / 영상 검사", no_args_is_help=True)
 
@@ -80,7 +80,7 @@ def assign(
     patient: Annotated[str, typer.Argument(help="Patient/ID")],
     reason: Annotated[str, typer.Option(help="Why this is certain; it goes into the trail. / 사유")],
 ) -> None:
-    """Release a study from quarantine to a patient. / 격리 해제 후 환자에게 배정"""
+    """Give a study to a patient: from quarantine, or from another patient. / 검사를 환자에게 배정"""
     with reported(ImagingError, SubscriptionsError):
         if not reason.strip():
             raise OperatorError("a reason is needed")
@@ -88,30 +88,18 @@ def assign(
         done = asyncio.run(_assign(of(context), study_uid, patient_id, reason.strip()))
         for uid, why in done.kept:
             typer.echo(f"stays in quarantine: {uid}: {why}")
+        if done.from_ref is not None:
+            typer.echo(f"the study was {done.from_ref}'s and is Patient/{patient_id}'s; it is analysed again")
         typer.echo(f"{done.taken} instances taken in for Patient/{patient_id}")
         if done.kept:
             raise OperatorError(f"{len(done.kept)} instances stay in quarantine")
 
 
-async def _assign(installation: Installation, study_uid: str, patient_id: str, reason: str) -> Released:
-    installation.use("ingest")
-    settings = SubscriptionsSettings.from_environment()
-    async with (
-        HAPIClient(settings.hapi_url, settings.hapi_secret.get_secret_value(), connections=2) as hapi,
-        open_pacs(ImagingSettings()) as pacs,
-    ):
-        await check_patient(hapi, patient_id)
-        if not pacs.index.quarantined(study_uid) and pacs.index.study(study_uid) is None:
-            raise OperatorError("no study with this UID is in quarantine")
-        what, whose = [f"urn:oid:{study_uid}"], f"Patient/{patient_id}"
-        installation.record("study-assign", "U", what=what, patient=whose, reason=reason, phase="intent")
-        done = await release(hapi, pacs, study_uid, patient_id)
-        if not pacs.index.quarantined(study_uid):
-            await close_task(hapi, study_uid, reason)
-        installation.record(
-            "study-assign", "U", what=what, patient=whose, phase="outcome", instances=str(done.taken)
+async def _assign(installation: Installation, study_uid: str, patient_id: str, reason: str) -> Assigned:
+    async with opened(installation, "study-assign", [f"urn:oid:{study_uid}"], reason) as (outside, _):
+        return await assigning.assign(
+            study_uid, patient_id, reason=reason, operator=operator(), outside=outside
         )
-        return done
 
 
 @app.command()

@@ -80,7 +80,8 @@ def _allows(decision: Decision, cell: Rule, resource: Mapping[str, Any]) -> bool
     if "released" in cell.words and not released.is_released(resource):
         # A withdrawn result is a tombstone where it is read by its id. Searches do not find it, and its
         # earlier versions are gone with it: vread and history ask for the current version first.
-        return released.is_tombstone(resource) and decision.kind in ("read", "result-read")
+        is_told = released.is_tombstone(resource) and released.was_released(resource)
+        return is_told and decision.kind in ("read", "result-read")
     if "available" in cell.words and resource.get("status") != "available":
         return False
     if "managed" in cell.words:

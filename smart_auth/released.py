@@ -13,9 +13,9 @@ RELEASED: Mapping[str, tuple[str, ...]] = {
     "Observation": ("final", "amended", "corrected"),
 }
 WITHDRAWN = "entered-in-error"
-# Only signing sets this status, so a withdrawn result was a released one before.
 TOMBSTONE_TYPES = frozenset(RELEASED)
 
+AI_RESULT = "urn:neuronova:ai-result"
 CATEGORY_SYSTEM = "http://terminology.hl7.org/CodeSystem/observation-category"
 
 # What is shown of a resource that is there only because something visible refers to it.
@@ -55,6 +55,19 @@ def is_released(resource: Mapping[str, Any]) -> bool:
 def is_tombstone(resource: Mapping[str, Any]) -> bool:
     """Whether a report or observation was withdrawn."""
     return resource.get("resourceType") in TOMBSTONE_TYPES and resource.get("status") == WITHDRAWN
+
+
+def was_released(resource: Mapping[str, Any]) -> bool:
+    """Whether a withdrawn result was ever shown: signing sets `issued`, and a draft of the AI has none.
+
+    A draft is withdrawn where its images turned out to be another patient's.
+    """
+    identifiers = resource.get("identifier")
+    is_of_ai = any(
+        isinstance(one, Mapping) and one.get("system") == AI_RESULT
+        for one in (identifiers if isinstance(identifiers, list) else ())
+    )
+    return "issued" in resource or not is_of_ai
 
 
 def tombstone(resource: Mapping[str, Any]) -> dict[str, Any]:

@@ -62,6 +62,18 @@ class Store:
         """Forget the value whose secret has this digest."""
         await self._do(self._redis.delete(f"{PREFIX}:{kind}:{digest_}"))
 
+    async def remove_where(self, kind: str, is_meant: Callable[[dict[str, Any]], bool]) -> int:
+        """Forget every value of a kind that is meant; returns how many there were."""
+        found, cursor = 0, 0
+        while True:
+            cursor, keys = await self._do(self._redis.scan(cursor, match=f"{PREFIX}:{kind}:*", count=500))
+            for key in keys:
+                value = _read(await self._do(self._redis.get(key)))
+                if value is not None and is_meant(value):
+                    found += int(await self._do(self._redis.delete(key)))
+            if cursor == 0:
+                return found
+
     async def use_once(self, kind: str, value: str, *, lifetime_s: int) -> bool:
         """True the first time."""
         return bool(await self._do(self._redis.set(_key(kind, value), "1", nx=True, ex=max(1, lifetime_s))))

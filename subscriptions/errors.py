@@ -4,6 +4,8 @@ Each class says whether trying again later can help (`temporary`); `subscription
 by the same attribute on the errors of other folders.
 """
 
+from collections.abc import Sequence
+
 
 class SubscriptionsError(Exception):
     """Base of this folder's errors."""
@@ -90,6 +92,43 @@ class PatientUnfitError(SubscriptionsError):
 
     code = "patient-unfit"
     sentence = "This Patient is not active, or was merged into another one."
+
+
+class StudyUnknownError(SubscriptionsError):
+    """No study with this UID is stored or in quarantine."""
+
+    code = "study-unknown"
+    sentence = "There is no study with this UID, neither stored nor in quarantine."
+
+
+class NothingToCorrectError(SubscriptionsError):
+    """What is asked for is so already."""
+
+    code = "nothing-to-correct"
+    sentence = "There is nothing to correct."
+
+
+class OtherCorrectionError(SubscriptionsError):
+    """An unfinished correction has to be finished first."""
+
+    code = "other-correction"
+
+    def __init__(self, kind: str, from_ref: str, to_ref: str) -> None:
+        super().__init__(
+            f"A correction is not finished ({kind}, {from_ref} to {to_ref}): run that command again first."
+        )
+
+
+class SignedReportError(SubscriptionsError):
+    """A signed report is withdrawn by a radiologist, never by an operator."""
+
+    code = "signed-report"
+
+    def __init__(self, references: Sequence[str]) -> None:
+        super().__init__(
+            f"Signed and not withdrawn: {', '.join(references)}. A radiologist has to withdraw it first"
+            " ($sign with entered-in-error); a task asks for that. Nothing was changed."
+        )
 
 
 class AuditUnavailableError(SubscriptionsError):

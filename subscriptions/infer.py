@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from facade.errors import HAPIGoneError, HAPINotFoundError
 from imaging.arrival import Arrival, take_in
-from imaging.errors import ImagingError
+from imaging.errors import CorrectionBusyError, ImagingError
 from imaging.index import InstanceRow
 from imaging.orthanc import Origin
 from imaging.volume import Volume
@@ -26,12 +25,13 @@ from inference.errors import InferenceError, SelectionError
 from inference.findings import measure
 from inference.key import derived_uid
 from inference.predict import Prediction, predict
-from inference.report import DRAFT, SIGNED, Earlier, Segmentation, transaction
+from inference.report import Segmentation, transaction
 from inference.segmentation import SegmentationObject, dicom_seg
 from subscriptions import tasks
 from subscriptions.clients import Clients
+from subscriptions.earlier import earlier
 from subscriptions.pacs import Pacs
-from subscriptions.propose import bundle_id_of, key_of, pacs_and_bundles, study_uid_of
+from subscriptions.propose import key_of, pacs_and_bundles, study_uid_of
 from subscriptions.selection import Selected, choose, header
 from subscriptions.trail import follow
 
@@ -51,6 +51,8 @@ async def run_inference(task_id: str, clients: Clients) -> None:
     study = await clients.hapi.read("ImagingStudy", str(tasks.study_ref(task)).rpartition("/")[2])
     if study["status"] != "available":
         return  # it is growing; reconcile asks again
+    if clients.pacs is not None and clients.pacs.corrections.is_under_way(study_uid_of(study)):
+        raise CorrectionBusyError("Whose study it is is being corrected.")
     what = [f"Task/{task_id}", f"ImagingStudy/{study['id']}"]
     patient = study["subject"]["reference"]
     async with clients.trail.around("ai-run", "E", what=what, patient=patient, detail=_facts(task)):
@@ -59,7 +61,7 @@ async def run_inference(task_id: str, clients: Clients) -> None:
 
 async def _run(task: Resource, study: Resource, clients: Clients) -> None:
     pacs, bundles = pacs_and_bundles(clients)
-    bundle = bundles.loaded.get(bundle_id_of(task) or "")
+    bundle = bundles.loaded.get(tasks.bundle_id(task) or "")
     if bundle is None:
         await _close(task, clients, "rejected", ("bundle-not-allowed", "The bundle is not offered any more."))
         return
@@ -68,7 +70,7 @@ async def _run(task: Resource, study: Resource, clients: Clients) -> None:
     except SelectionError as error:
         await _close(task, clients, "rejected", (error.code, error.reason))
         return
-    if selected.key != key_of(task):
+    if selected.key != key_of(task) or task["for"]["reference"] != study["subject"]["reference"]:
         reason = ("study-changed", "The study or the bundle has changed since this task was made.")
         await _close(task, clients, "rejected", reason)
         return
@@ -110,7 +112,7 @@ async def _produce(
             selected.key,
             segmentation,
             dtype=prediction.dtype,
-            earlier=await _earlier(task, bundle, clients),
+            earlier=await earlier(clients.hapi, str(tasks.study_ref(task)), bundle.id, but=task["id"]),
         )
     )
     _log.info(
@@ -170,31 +172,6 @@ async def _store(seg: SegmentationObject, key: str, patient_ref: str, pacs: Pacs
     take_in(pacs.index, pacs.data_dir, arrival, patient_ref)
 
 
-async def _earlier(task: Resource, bundle: Bundle, clients: Clients) -> list[Earlier]:
-    """Results of the same study and bundle under another key, as they are stored now."""
-    params = (("focus", str(tasks.study_ref(task))), ("code", tasks.AI_CODE), ("status", "completed"))
-    found = []
-    async for other in clients.hapi.search_all("Task", params):
-        if other["id"] == task["id"] or bundle_id_of(other) != bundle.id:
-            continue
-        report = await _read(clients, tasks.report_ref(other))
-        if report is None or report["status"] not in DRAFT | SIGNED:
-            continue
-        parts = [await _read(clients, result.get("reference")) for result in report.get("result", [])]
-        found.append(Earlier(report, [part for part in parts if part is not None], other))
-    return found
-
-
-async def _read(clients: Clients, reference: str | None) -> Resource | None:
-    type_, _, id_ = (reference or "").partition("/_history")[0].partition("/")
-    if not id_:
-        return None
-    try:
-        return await clients.hapi.read(type_, id_)
-    except (HAPINotFoundError, HAPIGoneError):
-        return None
-
-
 async def _close(task: Resource, clients: Clients, status: str, reason: tuple[str, str]) -> None:
     _log.warning("task ends without a result", extra={"task": f"Task/{task['id']}", "reason_code": reason[0]})
     clients.check()
@@ -207,4 +184,4 @@ def _comes_before(present: str, wanted: str) -> bool:
 
 
 def _facts(task: Resource) -> dict[str, str]:
-    return {"bundle": bundle_id_of(task) or "", "result": key_of(task) or ""}
+    return {"bundle": tasks.bundle_id(task) or "", "result": key_of(task) or ""}

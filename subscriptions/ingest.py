@@ -22,6 +22,7 @@ from imaging.errors import ImagingError
 from imaging.index import StudyRow
 from imaging.settings import ImagingSettings
 from subscriptions import modalities, quarantine, register
+from subscriptions.absent import Absences
 from subscriptions.again import Again
 from subscriptions.arrivals import Arrivals
 from subscriptions.clients import Clients, open_base
@@ -53,13 +54,14 @@ class Ingest:
         self._directory = Directory(clients.hapi)
         self._arrivals = Arrivals(clients, pacs, self._directory)
         self._again = Again(clients, pacs, self._directory)
+        self._absences = Absences(clients, pacs, self._arrivals, clients.settings.compare_s)
         self._settled: dict[str, float] = {}
         self._refused_until: dict[str, float] = {}
         self._reported: dict[str, float] = {}
         self._modalities_at = 0.0
 
     async def look(self) -> None:
-        """Take in what arrived, register what is complete, compare what came again.
+        """Take in what arrived, register what is complete, look for what is gone, compare what came again.
 
         :raises HAPIError, ImagingError, SubscriptionsError: something did not answer; the next look goes on
         there
@@ -70,6 +72,7 @@ class Ingest:
         began = time.time()
         await self._follow()
         await self._settle()
+        await self._absences.look()
         await self._again.look(began, self._arrivals.taken_in)
 
     async def _follow(self) -> None:
@@ -90,6 +93,8 @@ class Ingest:
         quiet_since = time.time() - self._pacs.complete_after_s
         for study in index.studies("receiving", "registered"):
             if not index.is_quiet(study.study_uid, quiet_since):
+                continue
+            if self._pacs.corrections.is_under_way(study.study_uid):
                 continue
             if self._settled.get(study.study_uid) != study.last_arrival:
                 if time.monotonic() < self._refused_until.get(study.study_uid, 0.0):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imaging.child import Children
+from imaging.corrections import Corrections
 from imaging.index import Index
 from imaging.orthanc import OrthancClient
 from imaging.pipeline import Pipeline
@@ -21,6 +22,7 @@ class Pacs:
 
     orthanc: OrthancClient
     index: Index
+    corrections: Corrections
     children: Children
     replacer: Replacer
     pipeline: Pipeline
@@ -43,6 +45,7 @@ async def open_pacs(settings: ImagingSettings, *, children: int = 2) -> AsyncIte
             yield Pacs(
                 orthanc=orthanc,
                 index=index,
+                corrections=Corrections(index, settings.data_dir),
                 children=pool,
                 replacer=replacer,
                 pipeline=Pipeline(index, orthanc, pool, replacer),

@@ -10,12 +10,14 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from imaging.errors import CorrectionBusyError
 from inference import names
 from inference.bundle import Bundle
 from inference.errors import SelectionError
 from inference.resources import concept
 from subscriptions.bundles import Bundles
 from subscriptions.clients import Clients
+from subscriptions.earlier import cancel_drafts
 from subscriptions.errors import WrongWorkerError
 from subscriptions.names import RESULT_SYSTEM, STUDY_SYSTEM, TASK_AI, TASK_SYSTEM
 from subscriptions.pacs import Pacs
@@ -35,6 +37,10 @@ async def propose_inference(imaging_study_id: str, clients: Clients) -> None:
     row = pacs.index.study(study_uid)
     if study.get("status") != "available" or row is None:
         return  # it has grown meanwhile; it is proposed again when it is available
+    if pacs.corrections.is_under_way(study_uid):
+        raise CorrectionBusyError("Whose study it is is being corrected.")
+    if row.patient_ref != study["subject"]["reference"]:
+        return  # it has been given to another patient; it is published again under that one
     for bundle_id, reason in bundles.broken.items():
         await _create(clients, _rejected(pacs, study, study_uid, bundle_id, "bundle-contract", reason))
     for bundle_id, bundle in bundles.loaded.items():
@@ -42,6 +48,7 @@ async def propose_inference(imaging_study_id: str, clients: Clients) -> None:
             selected = choose(pacs, bundle, study_uid)
         except SelectionError as error:
             task = _rejected(pacs, study, study_uid, bundle_id, error.code, error.reason)
+            await cancel_drafts(clients, study, bundle_id, error.reason)
         else:
             task = _requested(study, bundle, selected)
         await _create(clients, task)
@@ -60,11 +67,6 @@ def study_uid_of(study: Resource) -> str:
         if identifier.get("system") == STUDY_SYSTEM:
             return str(identifier.get("value", "")).removeprefix("urn:oid:")
     return ""
-
-
-def bundle_id_of(task: Resource) -> str | None:
-    """The bundle that a Task asks for."""
-    return next((str(i["valueString"]) for i in task.get("input", []) if _code(i) == "bundle"), None)
 
 
 def key_of(task: Resource) -> str | None:
@@ -96,7 +98,9 @@ def _rejected(
     pacs: Pacs, study: Resource, study_uid: str, bundle_id: str, code: str, reason: str
 ) -> Resource:
     pixels = sorted((row.sop_uid, row.digest) for row in pacs.index.instances(study_uid) if not row.own)
-    content = json.dumps([study_uid, bundle_id, code, reason, pixels], separators=(",", ":"))
+    correction = pacs.corrections.latest(study_uid)
+    known = [study_uid, bundle_id, code, reason, pixels, *([correction] if correction else [])]
+    content = json.dumps(known, separators=(",", ":"))
     key = f"rejected-{hashlib.sha256(content.encode()).hexdigest()}"
     return _task(study, bundle_id, key) | {
         "status": "rejected",
@@ -121,11 +125,6 @@ def _task(study: Resource, bundle_id: str, key: str) -> Resource:
 
 def _bundle_input(bundle_id: str) -> Resource:
     return {"type": concept(names.TASK_INPUT, "bundle"), "valueString": bundle_id}
-
-
-def _code(part: Resource) -> str | None:
-    codings = part.get("type", {}).get("coding", [])
-    return codings[0].get("code") if codings else None
 
 
 async def _create(clients: Clients, task: Resource) -> None:

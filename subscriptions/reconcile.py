@@ -171,9 +171,10 @@ class Reconciler:
         return asked
 
     async def _is_proposed(self, study: Resource) -> bool:
-        """A Task that was written after this version of the study answers for it."""
+        """A Task written after this version of the study answers for it; a withdrawn one does not."""
         since = ("_lastUpdated", f"ge{study['meta']['lastUpdated']}")
-        params = (("focus", f"ImagingStudy/{study['id']}"), ("code", tasks.AI_CODE), since)
+        valid = ("status", ",".join((*tasks.OPEN, "completed", "failed", "rejected")))
+        params = (("focus", f"ImagingStudy/{study['id']}"), ("code", tasks.AI_CODE), valid, since)
         bundle = await self._clients.hapi.search("Task", params, count=1)
         return bool(bundle.get("entry"))
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from facade.hapi import HAPIClient
 from imaging.index import StudyRow, StudyState
+from imaging.metadata import read_tags
+from imaging.person_name import display
 from imaging.study import imaging_study
 from subscriptions.names import ENDPOINT_SYSTEM, ENDPOINT_VALUE, STUDY_SYSTEM
 from subscriptions.pacs import Pacs
@@ -61,6 +63,7 @@ async def write(
         [instance for instance in pacs.index.instances(study.study_uid) if not instance.own],
         endpoint,
         existing=existing,
+        referrer=_referrer(pacs, study.study_uid),
     )
     if existing is not None and (
         _content(existing) == _content(resource)
@@ -81,6 +84,16 @@ async def write(
     what.append(f"ImagingStudy/{existing['id']}")
     async with trail.around("update", "U", what=what, patient=study.patient_ref, detail={"state": state}):
         return await hapi.update(resource, if_match=existing["meta"]["versionId"])
+
+
+def _referrer(pacs: Pacs, study_uid: str) -> str | None:
+    """ReferringPhysicianName (0008,0090) as the first image of the study has it."""
+    first = next((row for row in pacs.index.instances(study_uid) if not row.own), None)
+    if first is None:
+        return None
+    tags = read_tags(pacs.data_dir, study_uid, first.series_uid, first.sop_uid)
+    names = tags.get("00080090", {}).get("Value") or [{}]
+    return display(names[0] or {}) or None
 
 
 def _content(resource: Resource) -> Resource:

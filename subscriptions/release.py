@@ -65,14 +65,17 @@ async def release(hapi: HAPIClient, pacs: Pacs, study_uid: str, patient_id: str)
     return Released(taken, tuple(kept))
 
 
-async def close_task(hapi: HAPIClient, study_uid: str, reason: str) -> None:
-    """Complete the administrator's Task of a study that has left quarantine."""
+async def close_task(hapi: HAPIClient, study_uid: str, reason: str) -> bool:
+    """Complete the administrator's Task of a study that has left quarantine; False if none was open."""
+    closed = False
     found = await hapi.search("Task", [("identifier", f"{QUARANTINE_SYSTEM}|{study_uid}")], count=2)
     for entry in found.get("entry", []):
         task = entry["resource"]
         if task["status"] != "completed":
             changed = task | {"status": "completed", "note": [{"text": reason}]}
             await hapi.update(changed, if_match=task["meta"]["versionId"])
+            closed = True
+    return closed
 
 
 async def _read(pacs: Pacs, row: QuarantineRow) -> Arrival:

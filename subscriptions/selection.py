@@ -40,7 +40,9 @@ def choose(pacs: Pacs, bundle: Bundle, study_uid: str) -> Selected:
         if any(row.outcome == "kept" and row.digest.startswith("raw-") for row in rows):
             raise SelectionError(f"{role} has pixels that could not be read")
     pixels = [(row.sop_uid, row.digest) for rows in instances.values() for row in rows]
-    return Selected(chosen, instances, result_key(bundle, study_uid, pixels))
+    return Selected(
+        chosen, instances, result_key(bundle, study_uid, pixels, pacs.corrections.latest(study_uid))
+    )
 
 
 def header(pacs: Pacs, row: InstanceRow) -> Dataset:

@@ -31,6 +31,9 @@ class SubscriptionsSettings(BaseSettings):
         default=30, ge=3, description="How long a running job stays taken without a renewal."
     )
     reconcile_s: float = Field(default=5, gt=0, description="Pause between two rounds of reconcile.")
+    compare_s: float = Field(
+        default=300, gt=0, description="How often ingest looks for what was deleted in Orthanc."
+    )
     poll_s: float = Field(
         default=1, gt=0, description="How often ingest looks at Orthanc without being woken."
     )

@@ -35,6 +35,16 @@ def patient_ref(task: Resource) -> str | None:
     return reference
 
 
+def bundle_id(task: Resource) -> str | None:
+    """The bundle that a Task asks for."""
+    return next((str(i["valueString"]) for i in task.get("input", []) if _code(i) == "bundle"), None)
+
+
+def _code(part: Resource) -> str | None:
+    codings = part.get("type", {}).get("coding", [])
+    return codings[0].get("code") if codings else None
+
+
 def report_ref(task: Resource) -> str | None:
     """The report that a finished Task has put out."""
     references = [output.get("valueReference", {}).get("reference", "") for output in task.get("output", [])]

@@ -41,12 +41,14 @@ async def publish(study_uid: str, clients: Clients, pacs: Pacs) -> bool:
     study = pacs.index.study(study_uid)
     if study is None or study.state == "receiving" or pacs.index.pending(study_uid):
         return False
+    if pacs.corrections.is_under_way(study_uid):
+        return False  # whose it is is being corrected; ingest asks again when that is done
     if not pacs.index.is_quiet(study_uid, time.time() - pacs.complete_after_s):
         return False  # a late series; ingest asks again when it is complete
     endpoint = await endpoint_ref(clients.hapi, clients.settings.base_url)
     await write(clients.hapi, clients.trail, pacs, study, "available", endpoint)
     # Last: until here a killed worker leaves a study that reconcile takes for unfinished.
-    pacs.index.set_study(study_uid, state="available")
+    pacs.index.set_study(study_uid, state="available", patient_ref=study.patient_ref)
     return True
 
 

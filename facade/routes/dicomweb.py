@@ -20,6 +20,7 @@ from facade.routes.images import View, view
 from facade.routes.retrieved import (
     CACHE,
     accelerated,
+    check_header,
     check_settled,
     etag,
     frame_numbers,
@@ -88,6 +89,7 @@ async def bulk_data(request: Request) -> Response:
 async def instance(request: Request) -> Response:
     """One whole instance in its stored transfer syntax."""
     seen, row = await one_instance(request)
+    check_header(seen)
     is_multipart = accept.instance_is_multipart(request.headers.get("accept"), row.transfer_syntax)
     tag = etag(row.digest, row.transfer_syntax, str(row.bytes_after), str(is_multipart))
     if is_known(request, tag):
@@ -103,6 +105,7 @@ async def instance(request: Request) -> Response:
 async def instances(request: Request) -> Response:
     """All instances of a study or series, streamed as multipart in their stored transfer syntaxes."""
     seen = await view(request, request.path_params["study"])
+    check_header(seen)
     rows = seen.instances(request.path_params.get("series"))
     if not rows:
         raise NotFoundError
@@ -127,7 +130,7 @@ async def metadata(request: Request) -> Response:
         rows = seen.instances(params.get("series"))
     if not rows:
         raise NotFoundError
-    tag = etag(*(f"{row.sop_uid} {row.digest} {row.transfer_syntax}" for row in rows))
+    tag = etag(seen.patient, *(f"{row.sop_uid} {row.digest} {row.transfer_syntax}" for row in rows))
     await seen.record(detail={"metadata": str(len(rows))})
     if is_known(request, tag):
         return unchanged(tag)

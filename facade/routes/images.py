@@ -29,6 +29,7 @@ from facade.log import request_id
 from facade.outcome import code_of, status_of
 from facade.state import services
 from imaging import names
+from imaging.corrections import Corrections
 from imaging.frames import is_uid
 from imaging.index import Index, InstanceRow, SeriesRow, StudyRow
 from imaging.study import study_identifier
@@ -130,6 +131,11 @@ class View:
     def patient(self) -> str:
         """Reference of the patient that is disclosed."""
         return self.study.patient_ref
+
+    @property
+    def is_corrected(self) -> bool:
+        """Did an operator say whose study this is?"""
+        return Corrections(self.index(), self.images.data_dir).latest(self.study.study_uid) is not None
 
     def index(self) -> Index:
         """The rows (there are some: the study was found in them)."""

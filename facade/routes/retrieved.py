@@ -33,6 +33,15 @@ async def one_instance(request: Request) -> tuple[View, InstanceRow]:
     return seen, row
 
 
+def check_header(seen: View) -> None:
+    """The header of a stored file may name another patient where an operator said whose the study is.
+
+    Staff may see that; a patient or another hospital gets metadata, frames and pictures of it only.
+    """
+    if seen.decision.released_only and seen.is_corrected:
+        raise NotFoundError
+
+
 def check_settled(row: InstanceRow) -> None:
     """While an instance is being replaced its bytes and our label may differ: ask again in a second."""
     if row.in_change:

@@ -10,6 +10,7 @@ import pytest
 
 from facade.hapi import HAPIClient
 from imaging import names
+from imaging.corrections import Corrections
 from imaging.index import InstanceRow, OutcomeRow, SeriesRow, StudyRow
 from imaging.orthanc_id import orthanc_id
 from tests.facade.stored import HT, Images, instance_path
@@ -64,6 +65,20 @@ async def test_the_studys_imagingstudy_decides_on_every_form(
         assert ("x-accel-redirect" in answer.headers) == (
             status == 200 and path.endswith(("frames/1", f"{study}.1.1"))
         )
+
+
+@pytest.mark.parametrize(("who", "files"), [("doctor", 200), ("patient", 404)])
+async def test_files_of_a_study_that_an_operator_assigned_go_to_staff_only(
+    images: Images, people: dict[str, str], who: str, files: int
+) -> None:
+    study = await images.study(people["own"])
+    journal = Corrections(images.index, images.world.services.settings.data_dir)
+    journal.note(people["own"], reason="r", operator="o", at=1.0, study_uid=study)
+    assert (await images.get(who, instance_path(study))).status_code == files
+    if files == 404:
+        assert (await images.get(who, f"studies/{study}")).status_code == files
+    for path in (f"{instance_path(study)}/frames/1", f"studies/{study}/metadata"):
+        assert (await images.get(who, path)).status_code == 200
 
 
 async def test_a_foreign_study_looks_like_one_that_is_not_there(

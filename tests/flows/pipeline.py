@@ -7,6 +7,7 @@ import io
 import json
 import os
 import signal
+import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -89,6 +90,13 @@ class Clinic:
         answer = self._hapi.post(f"/{resource['resourceType']}", json=resource)
         answer.raise_for_status()
         return dict(answer.json())
+
+    def read(self, reference: str) -> Resource:
+        return dict(self._hapi.get(f"/{reference}").raise_for_status().json())
+
+    def update(self, resource: Resource) -> Resource:
+        answer = self._hapi.put(f"/{resource['resourceType']}/{resource['id']}", json=resource)
+        return dict(answer.raise_for_status().json())
 
     def delete(self, reference: str) -> None:
         self._hapi.delete(f"/{reference}").raise_for_status()
@@ -175,6 +183,38 @@ class Clinic:
         self.index.record_uploads([_upload(found) for found in inspected])
         for data in files:
             self._orthanc.post("/instances", content=data).raise_for_status()
+
+    def modality(self, title: str, owner: str | None = None) -> Resource:
+        """A Device that may send from this machine, of our own hospital or of another Organization."""
+        owner = owner or f"Organization/{self.search('Organization', identifier=HOSPITAL)[0]['id']}"
+        return self.create(
+            {
+                "resourceType": "Device",
+                "status": "active",
+                "identifier": [{"system": "urn:neuronova:ae-title", "value": title}],
+                "owner": {"reference": owner},
+                "url": "dicom://127.0.0.1:11112",
+            }
+        )
+
+    def c_store(self, title: str, files: list[Path]) -> int:
+        """Send by C-STORE; 0 if all was accepted."""
+        port = str(self.stack.settings.dicom_port)
+        command = ["storescu", "-aet", title, "-aec", "NEURONOVA", "127.0.0.1", port, *map(str, files)]
+        return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
+
+    # In Orthanc, as its administrator
+
+    def in_orthanc(self, orthanc_id: str, level: str) -> str:
+        """Orthanc's path of the study or series of an instance."""
+        found = self._orthanc.get(f"/instances/{orthanc_id}/{level}").raise_for_status().json()
+        return f"/{ {'patient': 'patients', 'study': 'studies', 'series': 'series'}[level] }/{found['ID']}"
+
+    def delete_in_orthanc(self, path: str) -> None:
+        self._orthanc.delete(path).raise_for_status()
+
+    def put_in_orthanc(self, data: bytes) -> None:
+        self._orthanc.post("/instances", content=data).raise_for_status()
 
     # What came out
 

@@ -4,7 +4,6 @@ trail.
 
 import io
 import json
-import subprocess
 import uuid
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from pydicom import Dataset, dcmread
 
 from facade.audit.spool import decode
 from imaging.read import inspect
-from tests.flows.pipeline import HOSPITAL, Clinic, file_of
+from tests.flows.pipeline import Clinic, file_of
 from tests.servers.stack import wait_for
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300, func_only=True)]
@@ -29,10 +28,10 @@ def test_a_registered_modality_may_store_and_is_in_the_trail(
     for number, data in enumerate(study.files):
         files.append(tmp_path / f"{number}.dcm")
         files[-1].write_bytes(data)
-    assert _store(clinic, title, files) != 0, "a stranger may not store"
+    assert clinic.c_store(title, files) != 0, "a stranger may not store"
 
-    device = _register(clinic, title)
-    wait_for(lambda: _store(clinic, title, files) == 0, "the modality to be accepted")
+    device = clinic.modality(title)
+    wait_for(lambda: clinic.c_store(title, files) == 0, "the modality to be accepted")
     clinic.wait_available(study)
     clinic.assert_images_whole(study)
     events = wait_for(lambda: _trail(clinic, study.uid, title), "the store to be in the trail")
@@ -51,8 +50,8 @@ def test_an_image_without_pixels_is_quarantined(
     del dataset.PixelData
     path = tmp_path / "empty.dcm"
     path.write_bytes(file_of(dataset))
-    _register(clinic, title)
-    wait_for(lambda: _store(clinic, title, [path]) == 0, "the modality to be accepted")
+    clinic.modality(title)
+    wait_for(lambda: clinic.c_store(title, [path]) == 0, "the modality to be accepted")
     task = clinic.wait_quarantined(study.uid)
     assert [coding["code"] for coding in task["statusReason"]["coding"]] == ["no-pixel-data"]
     assert clinic.imaging_studies(study) == []
@@ -69,13 +68,13 @@ def test_other_pixels_under_known_uids_are_kept_aside_and_reported(
     dataset = dcmread(same)
     dataset.PixelData = bytes(len(dataset.PixelData))
     other.write_bytes(file_of(dataset))
-    device = _register(clinic, title)
-    wait_for(lambda: _store(clinic, title, [same]) == 0, "the modality to be accepted")
+    device = clinic.modality(title)
+    wait_for(lambda: clinic.c_store(title, [same]) == 0, "the modality to be accepted")
     clinic.wait_available(study)
     replace = clinic.stack.var / "replace"
     wait_for(lambda: not list((replace / "again").iterdir()), "what was stored to leave the folder")
 
-    assert _store(clinic, title, [same, other]) == 0
+    assert clinic.c_store(title, [same, other]) == 0
     digest = inspect(other.read_bytes()).digest
     about = f"{dataset.SOPInstanceUID}-{digest.removeprefix('px-')[:16]}"
     task = clinic.wait_quarantined(about)
@@ -92,26 +91,6 @@ def test_other_pixels_under_known_uids_are_kept_aside_and_reported(
 
     wait_for(is_recorded, "the second file to be in the trail")
     assert any(f"Device/{device['id']}" in str(event) for event in _trail(clinic, study.uid, title))
-
-
-def _register(clinic: Clinic, title: str) -> dict[str, Any]:
-    """A Device of the hospital that may send from this machine."""
-    (hospital, *_) = clinic.search("Organization", identifier=HOSPITAL)
-    return clinic.create(
-        {
-            "resourceType": "Device",
-            "status": "active",
-            "identifier": [{"system": "urn:neuronova:ae-title", "value": title}],
-            "owner": {"reference": f"Organization/{hospital['id']}"},
-            "url": "dicom://127.0.0.1:11112",
-        }
-    )
-
-
-def _store(clinic: Clinic, title: str, files: list[Path]) -> int:
-    port = str(clinic.stack.settings.dicom_port)
-    command = ["storescu", "-aet", title, "-aec", "NEURONOVA", "127.0.0.1", port, *map(str, files)]
-    return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode
 
 
 def _trail(clinic: Clinic, study_uid: str, title: str) -> list[dict[str, Any]]:

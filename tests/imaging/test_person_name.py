@@ -1,6 +1,6 @@
 import pytest
 
-from imaging.person_name import compare
+from imaging.person_name import compare, display
 
 LATIN = {"family": "Test", "given": ["Patient"]}
 TWO = {"family": "Demo", "given": ["Patient", "One"]}
@@ -50,3 +50,20 @@ def test_hangul_in_two_unicode_forms_is_one_name():
     import unicodedata
 
     assert compare(unicodedata.normalize("NFD", "시험^환자"), [HANGUL]) == "same"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ({"Alphabetic": "Kim^Cheolsu^^Dr"}, "Kim Cheolsu Dr"),
+        (
+            {"Alphabetic": "Hong^Gildong", "Ideographic": "洪^吉洞", "Phonetic": "홍^길동"},
+            "Hong Gildong · 洪 吉洞 · 홍 길동",
+        ),
+        ({"Alphabetic": "홍^길동", "Phonetic": "홍^길동"}, "홍 길동"),
+        ({"Alphabetic": "^^"}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_name_is_shown_with_each_group_once(name, shown):
+    assert display(name) == shown

@@ -70,3 +70,13 @@ def test_without_an_order_there_is_no_link():
 
 def test_a_study_is_searched_by_its_uid():
     assert study_identifier("1.2") == "urn:dicom:uid|urn:oid:1.2"
+
+
+def test_an_order_and_a_referrer_that_the_rows_have_no_more_go():
+    existing = {"id": "i", "basedOn": [{"reference": "ServiceRequest/old"}], "referrer": {"display": "Old"}}
+    row = replace(STUDY, based_on=None)
+    found = imaging_study(row, SERIES, INSTANCES, "Endpoint/e", existing=existing)
+    assert not {"basedOn", "referrer"} & set(found)
+    assert imaging_study(row, SERIES, INSTANCES, "Endpoint/e", referrer="Kim")["referrer"] == {
+        "display": "Kim"
+    }

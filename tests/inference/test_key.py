@@ -19,11 +19,13 @@ def test_whatever_may_change_the_answer_changes_the_key(demo_bundle: Bundle) -> 
         result_key(demo_bundle, "1.2", INSTANCES[:1]),
         result_key(demo_bundle, "1.2", [("1.2.1", "aa"), ("1.2.2", "cc")]),
         result_key(demo_bundle, "1.2", [("1.2.1", "bb"), ("1.2.2", "aa")]),
+        result_key(demo_bundle, "1.2", INSTANCES, correction="a"),
+        result_key(demo_bundle, "1.2", INSTANCES, correction="b"),
         result_key(replace(demo_bundle, id="other"), "1.2", INSTANCES),
         result_key(replace(demo_bundle, weights_sha256="0" * 64), "1.2", INSTANCES),
         result_key(replace(demo_bundle, configuration_sha256="0" * 64), "1.2", INSTANCES),
     }
-    assert len(keys) == 8
+    assert len(keys) == 10
 
 
 def test_uids_follow_from_the_key_and_fit_dicom() -> None:

@@ -100,7 +100,8 @@ async def test_a_study_of_an_unknown_patient_is_released_with_a_reason(arriving:
         again = neuronova(
             arriving, "study", "assign", study_uid, f"Patient/{patient['id']}", "--reason", "the ward called"
         )
-        assert again.returncode == 0
+        assert again.returncode == 1
+        assert "already" in again.stderr
     verified = neuronova(arriving, "study", "verify", study_uid)
     assert verified.returncode == 0, verified.stdout
     assert verified.stdout.startswith("1 instances are as they were received")

@@ -35,6 +35,8 @@ SMALL = {
     "stable_age_s": 1,
     "lease_s": 4,
     "reconcile_s": 1,
+    # At the start only: a test that deletes in Orthanc begins ingest anew.
+    "compare_s": 3600,
     # Tests about something else log in by password alone.
     "totp_required": False,
 }

@@ -85,6 +85,18 @@ def test_a_withdrawn_result_is_a_tombstone_for_a_read_and_nothing_else() -> None
     assert project(doctor, withdrawn)["conclusion"] == "secret"
 
 
+@pytest.mark.parametrize("type_", ["DiagnosticReport", "Observation imaging"])
+def test_a_draft_of_the_ai_that_was_withdrawn_is_not_told(type_: str) -> None:
+    draft = resource(type_) | {
+        "status": "entered-in-error",
+        "identifier": [{"system": "urn:neuronova:ai-result", "value": "key"}],
+    }
+    draft.pop("issued", None)
+    decision = decide(caller("patient"), ask("read", draft["resourceType"]), now=NOW)
+    assert not confirm(decision, draft)
+    assert confirm(decision, draft | {"issued": "2026-01-02T03:04:05Z"})
+
+
 def test_studies_are_seen_by_patients_and_partners_when_they_are_available() -> None:
     registered = resource("ImagingStudy") | {"status": "registered"}
     for role, seen in (
