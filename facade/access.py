@@ -86,7 +86,7 @@ def _count(request: Request, principal: Principal | None) -> Share | None:
     if principal is None:
         policy, per_second, key = "anonymous", settings.rate_anonymous, address(request) or "-"
     else:
-        is_fhir = request.url.path.startswith("/fhir")
+        is_fhir = request.scope["path"].startswith("/fhir")
         policy = "fhir" if is_fhir else "dicomweb"
         per_second = settings.rate_fhir if is_fhir else settings.rate_dicomweb
         key = f"{principal.client_id}#{principal.user_id or ''}"

@@ -34,14 +34,15 @@ class Preconditions:
 
     @classmethod
     def of(cls, headers: Mapping[str, str]) -> Preconditions:
-        """Take them from an HTTP request."""
+        """Take them from an HTTP request; of two of a name the first counts."""
+        sent = dict(reversed(list(headers.items())))  # Starlette looks through all headers for each question
         return cls(
-            if_match=headers.get("if-match"),
-            if_none_match=headers.get("if-none-match"),
-            if_modified_since=headers.get("if-modified-since"),
-            if_none_exist=headers.get("if-none-exist"),
-            idempotency_key=headers.get("idempotency-key"),
-            prefer=prefer_return(headers.get("prefer")),
+            if_match=sent.get("if-match"),
+            if_none_match=sent.get("if-none-match"),
+            if_modified_since=sent.get("if-modified-since"),
+            if_none_exist=sent.get("if-none-exist"),
+            idempotency_key=sent.get("idempotency-key"),
+            prefer=prefer_return(sent.get("prefer")),
         )
 
     @property
