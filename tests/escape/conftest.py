@@ -8,8 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from facade.hapi import HAPIClient
-from smart_auth.compartment import SUBJECTS
-from tests.escape.inside import suite
+from tests.escape.inside import foreign_records, suite
 from tests.escape.suite import Suite
 from tests.servers.stack import Stack, make_stack
 
@@ -36,18 +35,6 @@ def redis_server(apart: Stack) -> Stack:
     return apart
 
 
-async def records(store: HAPIClient, patients: set[str]) -> dict[str, str]:
-    """Every resource of these patients, with its version."""
-    found = {}
-    for type_, subject in SUBJECTS.items():
-        if type_ != "AuditEvent":
-            asked = [(subject.parameter, ",".join(sorted(patients)))]
-            async for resource in store.search_all(type_, asked):
-                found[f"{type_}/{resource['id']}"] = resource["meta"]["versionId"]
-    assert len(found) > len(patients), "a record that is not seen cannot be seen to change"
-    return found
-
-
 @pytest.fixture(scope="session")
 async def escape(
     hapi: Any, redis_server: Any, tmp_path_factory: pytest.TempPathFactory
@@ -59,11 +46,8 @@ async def escape(
     async with suite(hapi, redis, directory, directory / "keys") as running:
         await running.check()
         async with HAPIClient(hapi.hapi_url, hapi.secrets["hapi-facade"]) as store:
-            patients = {
-                case.world["foreign.patient"] for caller in running.callers.values() for case in [caller.case]
-            }
-            before = await records(store, patients)
+            before = await foreign_records(store, running)
             yield running
-            assert await records(store, patients) == before, "a probe has changed another patient's record"
+            assert await foreign_records(store, running) == before, "a probe has changed another's record"
     await redis.flushdb()
     await redis.aclose()

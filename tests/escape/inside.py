@@ -20,6 +20,7 @@ from facade.errors import HAPIConflictError
 from facade.hapi import HAPIClient
 from facade.routes import images
 from smart_auth import users
+from smart_auth.compartment import SUBJECTS
 from smart_auth.tokens import Issuer, Subject
 from tests.escape.oracle import Answer
 from tests.escape.record import Resource
@@ -219,3 +220,16 @@ def request_target(address: str) -> str:
     """Path and query of an address."""
     parts = urlsplit(address)
     return parts.path + (f"?{parts.query}" if parts.query else "")
+
+
+async def foreign_records(store: HAPIClient, suite: Suite) -> dict[str, str]:
+    """Every resource of the patients on the other side, with its version."""
+    patients = {caller.case.world["foreign.patient"] for caller in suite.callers.values()}
+    found = {}
+    for type_, subject in SUBJECTS.items():
+        if type_ != "AuditEvent":
+            asked = [(subject.parameter, ",".join(sorted(patients)))]
+            async for resource in store.search_all(type_, asked):
+                found[f"{type_}/{resource['id']}"] = resource["meta"]["versionId"]
+    assert len(found) > len(patients), "a record that is not seen cannot be seen to change"
+    return found

@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from facade import chains, gate, including, references, searching, sharing
 from facade.errors import FacadeError, HAPIGoneError, NotFoundError
+from facade.hapi import HAPIClient
 from smart_auth import policy, released
 from smart_auth.interaction import Decision
 from tests.escape import (
@@ -21,6 +22,7 @@ from tests.escape import (
 )
 from tests.escape.probe import Probe
 from tests.escape.suite import Suite
+from tests.servers.stack import Stack
 
 pytestmark = pytest.mark.server
 
@@ -172,3 +174,14 @@ async def test_a_missing_protection_is_noticed(
         outcome = await weakened.run(probes)
     found = [line for leak in outcome.leaks for line in leak.found]
     assert any(said in line for line in found), found[:20]
+
+
+async def test_a_change_of_another_s_record_is_noticed(
+    weakened: Suite, hapi: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with HAPIClient(hapi.hapi_url, hapi.secrets["hapi-facade"]) as store:
+        before = await inside.foreign_records(store, weakened)
+        with monkeypatch.context() as patch:
+            confirmation(patch)
+            await weakened.run(test_writes.PROBES[::4])
+        assert await inside.foreign_records(store, weakened) != before

@@ -5,29 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
-import uvicorn
 from aiobreaker import CircuitBreaker
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from facade import circuit
 from facade.errors import DependencyError
 from facade.pixels import Pixels
 from facade.settings import FacadeSettings
 from tests.facade.world import settings_of
-from tests.servers.stack import wait_for
+from tests.imaging.builders import mr_file, multipart
+from tests.servers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.server
 FAILURES = 2
@@ -92,57 +88,62 @@ async def test_a_hung_redis_holds_nobody_once_its_circuit_is_open(
 
 
 @pytest.fixture
-async def process(tmp_path: Path) -> AsyncIterator[tuple[Path, asyncio.subprocess.Process]]:
-    """A process that answers as pixels does, each upload after longer than Pixels is patient."""
-    path = tmp_path / "pixels.sock"
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.facade.test_circuit_server", path
-    )
-    wait_for(lambda: _answers(path), "the pixels process")
-    yield path, child
-    child.send_signal(signal.SIGCONT)
-    child.kill()
-    await child.wait()
+async def upload(servers: Stack) -> AsyncIterator[tuple[str, str]]:
+    """An upload before the real pixels process: its name, and its Content-Type."""
+    folder = servers.need("pixels").var / "stow"
+    # As many as are read side by side: every reader has started when it is answered.
+    body, content_type = multipart(*(mr_file(number=number) for number in range(1, 5)))
+    name = f"{uuid4().hex}.stow"
+    (folder / name).write_bytes(body)
+    yield name, content_type
+    for path in folder.glob(f"{name.removesuffix('.stow')}.*"):
+        path.unlink()
+
+
+@contextmanager
+def standing(pids: Sequence[int]) -> Iterator[None]:
+    """Processes that do nothing for a while."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def readers(process: int) -> list[int]:
+    """The processes that read files for it."""
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(pid) for task in tasks for pid in task.read_text().split()]
 
 
 async def test_a_slow_upload_is_waited_for_and_a_hung_process_is_not(
-    process: tuple[Path, asyncio.subprocess.Process],
+    servers: Stack,
+    upload: tuple[str, str],
     settings: FacadeSettings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path, child = process
-    monkeypatch.setattr(Pixels, "patience_s", 0.3)
     breaker: CircuitBreaker = circuit.of_pixels(settings)
-    async with Pixels(path, breaker) as pixels:
-        assert await pixels.inspect("a.stow", "x") == [{"slow": 1}]
-        child.send_signal(signal.SIGSTOP)
-        async with asyncio.timeout(LIMIT_S):
-            for _ in range(FAILURES):
-                with pytest.raises(DependencyError):
-                    await pixels.inspect("a.stow", "x")
-        monkeypatch.setattr(Pixels, "patience_s", 600.0)
-        async with asyncio.timeout(LIMIT_S):
-            for _ in range(20):
-                with pytest.raises(DependencyError):
-                    await pixels.inspect("a.stow", "x")
-        os.kill(child.pid, signal.SIGCONT)
-        await closed_again(lambda: pixels.inspect("a.stow", "x"))
-
-
-def _answers(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as client:
-        return path.exists() and client.connect_ex(str(path)) == 0
-
-
-async def _slow(_: Request) -> Response:
-    await asyncio.sleep(1)  # longer than a patient caller waits without asking
-    return JSONResponse({"parts": [{"slow": 1}]})
-
-
-async def _health(_: Request) -> Response:
-    return JSONResponse({"status": "ok"})
-
-
-if __name__ == "__main__":
-    routes = [Route("/stow/inspect", _slow, methods=["POST"]), Route("/health", _health)]
-    uvicorn.run(Starlette(routes=routes), uds=sys.argv[1], log_level="error")
+    async with Pixels(servers.var / "run" / "pixels.sock", breaker) as pixels:
+        read = await pixels.inspect(*upload)
+        assert [part["failure"] for part in read] == [None] * 4
+        process = servers.pid("pixels")
+        monkeypatch.setattr(Pixels, "patience_s", 1.0)
+        with standing(readers(process)):
+            slow = asyncio.create_task(pixels.inspect(*upload))
+            await asyncio.sleep(2.5)  # longer than anybody waits without asking
+            assert not slow.done()
+        assert await slow == read
+        with standing([process]):
+            async with asyncio.timeout(LIMIT_S):
+                for _ in range(FAILURES):
+                    with pytest.raises(DependencyError):
+                        await pixels.inspect(*upload)
+            monkeypatch.setattr(Pixels, "patience_s", 600.0)
+            async with asyncio.timeout(LIMIT_S):
+                for _ in range(20):
+                    with pytest.raises(DependencyError):
+                        await pixels.inspect(*upload)
+        monkeypatch.setattr(Pixels, "patience_s", 5.0)
+        await closed_again(lambda: pixels.inspect(*upload))

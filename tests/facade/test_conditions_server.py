@@ -187,6 +187,28 @@ async def test_of_many_conditional_updates_at_once_one_makes_and_all_are_stored(
     assert count.json()["total"] == 1
 
 
+async def test_two_conditional_creates_that_both_found_nothing_make_one(
+    world: World, people: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have looked before either writes: only the store's own condition is left between them."""
+    value = uuid4().hex
+    body = order(people["own"], people["doctor"], identifier=[{"system": OTHER, "value": value}])
+    both, write = asyncio.Barrier(2), world.services.spool.write
+
+    async def together(*events: dict[str, Any]) -> None:
+        async with asyncio.timeout(20):
+            await both.wait()  # before the intents, and before the outcomes
+        await write(*events)
+
+    monkeypatch.setattr(world.services.spool, "write", together)
+    given = {"If-None-Exist": f"identifier={OTHER}|{value}"}
+    answers = await asyncio.gather(
+        *(world.ask("doctor", "POST", "ServiceRequest", json=body, headers=given) for _ in range(2))
+    )
+    assert sorted(answer.status_code for answer in answers) == [200, 201]
+    assert len({answer.json()["id"] for answer in answers}) == 1
+
+
 async def test_a_condition_looks_at_what_the_caller_sees_only(world: World, people: dict[str, str]) -> None:
     """A nurse's scope of one category: a hidden match is no match, and makes no difference to be seen."""
     value = uuid4().hex
