@@ -14,7 +14,7 @@ from contextlib import ExitStack
 
 from rich.console import Console
 
-from bench import auth, fhir, frames, pipeline, report, writes
+from bench import auth, fhir, frames, interactions, pipeline, report
 from bench.installation import Installation, installation
 from bench.rows import Row
 from demo.run import FAILURES
@@ -31,7 +31,7 @@ PRODUCT: dict[str, Callable[[Installation], Iterator[Row]]] = {
     "frames": frames.rows,
     "auth": auth.rows,
     "fhir": fhir.rows,
-    "writes": writes.rows,
+    "interactions": interactions.rows,
 }
 PARTS = (*MODULES, *PRODUCT)
 """In this order: nothing runs beside the codec and the network, and the reads come last because of the
@@ -86,7 +86,7 @@ def _measure(parts: list[str], add: Sink, console: Console) -> dict[str, str]:
         console.print("[dim]start of the product …[/dim]")
         try:
             product = stack.enter_context(
-                installation(fhir.PROGRAMS if set(wanted) <= {"auth", "fhir", "writes"} else ())
+                installation(fhir.PROGRAMS if set(wanted) <= {"auth", "fhir", "interactions"} else ())
             )
         except (DeployError, *FAILURES) as error:
             return failed | dict.fromkeys(wanted, f"{type(error).__name__}: {error}")

@@ -18,10 +18,11 @@ from demo import people
 from demo.run import Run
 from deploy import operate
 from deploy.__main__ import free_ports
-from deploy.settings import ROOT, Settings
+from deploy.settings import ROOT, Settings, from_process
 from deploy.supervise import Supervisor
 
 STOP_S = 90
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -42,19 +43,43 @@ class Installation:
 
     def memory_mb(self) -> float:
         """Memory of all its processes, what they share counted once (proc(5), Pss)."""
-        parents: dict[int, int] = {}
-        for entry in Path("/proc").glob("[0-9]*"):
-            with suppress(FileNotFoundError, ProcessLookupError):
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-        ours = {self.supervisor.pid()}
-        while more := {pid for pid, parent in parents.items() if parent in ours} - ours:
-            ours |= more
         kilobytes = 0
-        for pid in ours:
+        for pid, program in self._programs().items():
+            if program is None:
+                continue
             with suppress(FileNotFoundError, ProcessLookupError):
                 lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
                 kilobytes += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
         return kilobytes / 1000
+
+    def processor_s(self) -> dict[str, float]:
+        """Processor time so far of each program and of what it has started; of the bench's own nginx too."""
+        used: dict[str, float] = {}
+        for pid, program in self._programs().items():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                name = program or "reference"
+                used[name] = used.get(name, 0.0) + (int(fields[11]) + int(fields[12])) / _TICKS
+        return used
+
+    def _programs(self) -> dict[int, str | None]:
+        """Every process of the product with its program, and those of the bench (None) but this one."""
+        parents: dict[int, int] = {}
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        mains: dict[int, str | None] = {
+            state.pid: name for name, state in self.supervisor.states().items() if state.pid
+        }
+        roots = {self.supervisor.pid(): "supervisord", os.getpid(): None} | mains
+        found: dict[int, str | None] = {}
+        for pid in parents:
+            ancestor = pid
+            while ancestor and ancestor not in roots:
+                ancestor = parents.get(ancestor, 0)
+            if ancestor and pid != os.getpid():
+                found[pid] = roots[ancestor]
+        return found
 
 
 @contextmanager
@@ -65,10 +90,14 @@ def installation(programs: Sequence[str] = ()) -> Iterator[Installation]:
     """
     # Short, because a unix socket's path has at most 107 bytes.
     var = Path(tempfile.mkdtemp(prefix="nnb"))
+    asked = from_process(None)
     settings = free_ports(
         dataclasses.replace(
             Settings(),
             var=var,
+            hapi_database_url=asked.hapi_database_url,
+            hapi_database_user=asked.hapi_database_user,
+            hapi_database_password_file=asked.hapi_database_password_file,
             rate_general=0,
             rate_dicomweb=0,
             rate_auth=0,

@@ -17,7 +17,7 @@ from bench.rows import Row
 from deploy.settings import ROOT
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-HEADINGS = ("row", "value", "unit", "reference", "ratio", "budget", "ok")
+HEADINGS = ("row", "value", "unit", "reference", "ratio", "budget", "ok", "detail")
 
 
 def show(console: Console, rows: Sequence[Row]) -> None:
@@ -66,6 +66,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         "" if row.ratio is None else f"{row.ratio:.2f}",
         row.budget or "",
         {True: "yes", False: "NO", None: ""}[row.ok],
+        row.detail,
     )
 
 

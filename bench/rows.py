@@ -22,6 +22,8 @@ class Row:
     budget: str | None = None
     ok: bool | None = None
     """None: stated only."""
+    detail: str = ""
+    """Further figures of the same measurement."""
 
     def to_json(self) -> dict[str, Any]:
         """As latest.json holds it."""
