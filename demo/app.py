@@ -17,8 +17,10 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
 
+from demo.phone import Phone
+
 MAX_PAUSES, LONGEST_PAUSE_S = 30, 5
-MAX_PAGES = 8  # login, second factor, consent: more pages than that mean a loop
+MAX_PAGES = 12  # login, second factor, consent: more pages than that mean a loop
 
 
 class SignInError(Exception):
@@ -26,11 +28,12 @@ class SignInError(Exception):
 
 
 class _Forms(HTMLParser):
-    """Collects the first form of a page: its action and the values of its inputs."""
+    """Collects the first form of a page: its action and the values of its inputs; and the link to go on."""
 
     def __init__(self) -> None:
         super().__init__()
         self.action: str | None = None
+        self.go_on: str | None = None
         self.values: dict[str, str | list[str]] = {}
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -38,6 +41,8 @@ class _Forms(HTMLParser):
         values = dict(attrs)
         if tag == "form" and self.action is None and (values.get("method") or "").lower() == "post":
             self.action = values.get("action") or ""
+        if tag == "a" and values.get("class") == "button" and self.go_on is None:
+            self.go_on = values.get("href")
         name = values.get("name")
         if tag in ("input", "button") and self.action is not None and name:
             if values.get("type") == "checkbox":
@@ -47,6 +52,13 @@ class _Forms(HTMLParser):
                         switched_on.append(values.get("value") or "on")
                 return
             self.values.setdefault(name, values.get("value") or "")
+
+
+def link_of(page: httpx.Response) -> str | None:
+    """The absolute address behind a page's link to go on, where it has no form."""
+    forms = _Forms()
+    forms.feed(page.text)
+    return urljoin(str(page.url), forms.go_on) if forms.go_on and forms.action is None else None
 
 
 def form_of(page: httpx.Response) -> tuple[str, dict[str, str | list[str]]]:
@@ -134,16 +146,17 @@ class App:
     redirect_uri: str
     scope: str
 
-    def sign_in(self, username: str, password: str) -> Session:
-        """Walk the authorization code flow with this person's password, page by page."""
+    def sign_in(self, username: str, password: str, phone: Phone | None = None) -> Session:
+        """Walk the authorization code flow with this person's password and phone, page by page."""
         browser = new_browser()
         try:
-            return Session(self.base_url, browser, self._token(browser, username, password))
+            token = self._token(browser, username, password, phone or Phone())
+            return Session(self.base_url, browser, token)
         except BaseException:  # whatever it was is raised again; only the connection must not stay open
             browser.close()
             raise
 
-    def _token(self, browser: httpx.Client, username: str, password: str) -> dict[str, Any]:
+    def _token(self, browser: httpx.Client, username: str, password: str, phone: Phone) -> dict[str, Any]:
         """The token response of one walk through the code flow."""
         configuration = browser.get(f"{self.base_url}/fhir/.well-known/smart-configuration").json()
         verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(16)
@@ -161,7 +174,7 @@ class App:
                 "code_challenge_method": "S256",
             },
         )
-        answer = self._walk(browser, page, username, password)
+        answer = self._walk(browser, page, username, password, phone)
         if answer.get("state") != [state] or "code" not in answer:
             error = answer.get("error", ["without a code"])[0]
             raise SignInError(f"the authorization server answered {error}")
@@ -182,7 +195,7 @@ class App:
         return granted
 
     def _walk(
-        self, browser: httpx.Client, page: httpx.Response, username: str, password: str
+        self, browser: httpx.Client, page: httpx.Response, username: str, password: str, phone: Phone
     ) -> dict[str, list[str]]:
         """Follow redirects and submit forms until the browser is sent back to the app."""
         for _ in range(MAX_PAGES):
@@ -194,8 +207,15 @@ class App:
                 continue
             if page.is_error:
                 raise SignInError(f"{page.url.path} answered {page.status_code}: {page.text[:200]}")
+            if page.url.path.endswith("/enrol") and (go_on := link_of(page)) is not None:
+                page = browser.get(go_on)  # the recovery codes were shown
+                continue
             action, values = form_of(page)
             if "username" in values:
                 values |= {"username": username, "password": password}
+            if "code" in values:
+                if values.get("do") == "on":
+                    phone.enrol(page.text)
+                values["code"] = phone.code()
             page = browser.post(action, data=values, headers={"Origin": self.base_url})
         raise SignInError("too many pages")

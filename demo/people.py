@@ -66,6 +66,7 @@ def first_administrator(run: Run) -> str:
             page = browser.get(f"{run.base_url}/auth/setup")
             submit(browser, page, run.base_url, code=code, password_again=person["password"], **person)
         people["admin"] = person
+        run.save()  # the code is good once: nobody else would know this login
     session = run.as_("admin")
     granted = session.token["scope"].split()
     return f"{people['admin']['username']} signed in, {len(granted)} scopes granted"

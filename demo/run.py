@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from rich.table import Table
 from websockets.exceptions import WebSocketException
 
 from demo.app import App, Session, SignInError
+from demo.phone import Phone
 
 REDIRECT_URI = "http://127.0.0.1:8765/callback"
 SCOPE = "openid fhirUser profile offline_access user/*.cruds"
@@ -81,7 +82,10 @@ class Run:
         if role not in self.signed_in:
             person = self.facts["people"][role]
             app = App(self.base_url, self.facts["client_id"], REDIRECT_URI, SCOPE)
-            self.signed_in[role] = app.sign_in(person["username"], person["password"])
+            phone = Phone(**person.get("phone", {}))
+            self.signed_in[role] = app.sign_in(person["username"], person["password"], phone)
+            if phone.key:
+                person["phone"] = asdict(phone)
         return self.signed_in[role]
 
     def sign_in_again(self, role: str) -> Session:

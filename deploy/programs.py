@@ -110,7 +110,9 @@ def code(program: str) -> str:
 
 
 def _hapi(settings: Settings) -> tuple[str, ...]:
-    options = ("-XX:+UseSerialGC", f"-XX:SharedArchiveFile={ARCHIVE}", *settings.hapi_java_options.split())
+    # What Tomcat leaves behind when it is killed goes with the installation.
+    fixed = ("-XX:+UseSerialGC", f"-XX:SharedArchiveFile={ARCHIVE}", f"-Djava.io.tmpdir={settings.var}/run")
+    options = (*fixed, *settings.hapi_java_options.split())
     return ("java", f"-Xmx{settings.hapi_heap}", *options, "-jar", str(JAR))
 
 
