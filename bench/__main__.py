@@ -14,7 +14,7 @@ from contextlib import ExitStack
 
 from rich.console import Console
 
-from bench import auth, fhir, frames, interactions, pipeline, report
+from bench import auth, fhir, frames, interactions, pipeline, qido, report, stow, viewer
 from bench.installation import Installation, installation
 from bench.rows import Row
 from demo.run import FAILURES
@@ -29,9 +29,12 @@ MODULES = ("htj2k", "inference")
 PRODUCT: dict[str, Callable[[Installation], Iterator[Row]]] = {
     "pipeline": pipeline.rows,
     "frames": frames.rows,
+    "stow": stow.rows,
+    "viewer": viewer.rows,
     "auth": auth.rows,
     "fhir": fhir.rows,
     "interactions": interactions.rows,
+    "qido": qido.rows,
 }
 PARTS = (*MODULES, *PRODUCT)
 """In this order: nothing runs beside the codec and the network, and the reads come last because of the

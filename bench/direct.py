@@ -48,6 +48,11 @@ http {{
       proxy_set_header Connection "";
       proxy_set_header X-NeuroNova-Secret "{secret}";
     }}
+    location /dicom-web/ {{
+      proxy_pass http://orthanc/dicom-web/;
+      proxy_set_header Connection "";
+      proxy_set_header Authorization "Basic {basic}";
+    }}
     location /instances/ {{
       proxy_pass http://orthanc/instances/;
       proxy_set_header Connection "";

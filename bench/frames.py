@@ -25,7 +25,7 @@ ONE_MS, EIGHT_TIMES = 0.8, 1.8
 
 def rows(product: Installation) -> Iterator[Row]:
     """One frame again and again, at 1 and at 8 connections."""
-    path, orthanc_path, size = _frame(product)
+    path, orthanc_path, size = uploaded_frame(product)
     token = product.run.sign_in_again("doctor").token["access_token"]
     with direct(product) as direct_url:
         targets = {
@@ -43,7 +43,7 @@ def rows(product: Installation) -> Iterator[Row]:
     yield at_most_times(f"{name}, 8 connections: p50", found, "ms", reference, EIGHT_TIMES)
 
 
-def _frame(product: Installation) -> tuple[str, str, int]:
+def uploaded_frame(product: Installation) -> tuple[str, str, int]:
     """Upload a series of the second patient; where its middle frame is, in the product and in Orthanc."""
     run = product.run
     patient = run.as_("admin").read(run.facts["second"])

@@ -51,6 +51,15 @@ def rows(product: Installation) -> Iterator[Row]:
     yield at_most(f"signature -> seen in OpenEMR (longest of {ROUNDS})", max(lags), "s", OPENEMR_S)
 
 
+def uploaded_study(run: Run) -> tuple[str, int]:
+    """Study UID and number of images of a whole study that is available: the last one, or a new one."""
+    if "study" not in run.live:
+        _upload(run, _ordered_study(run, None))
+        main_job.available(run)
+    study: Study = run.live["study"]
+    return study.study_uid, len(study.files)
+
+
 def _ordered_study(run: Run, rendered: Study | None) -> Study:
     """A study for a new order; the same head every time, rendered once."""
     main_job.order(run)
@@ -59,17 +68,17 @@ def _ordered_study(run: Run, rendered: Study | None) -> Study:
     if rendered is None:
         study = make_study(run, patient, accession, seed=SEED, size="native")
     else:
-        study = _renamed(rendered, run.var / "demo" / accession, accession)
+        study = renamed(rendered, run.var / "demo" / accession, accession)
     run.live["study"], run.facts["study_uid"] = study, study.study_uid
     return study
 
 
-def _renamed(study: Study, folder: Path, accession: str) -> Study:
-    """The same pixels under other UIDs and another accession number."""
+def renamed(study: Study, folder: Path, accession: str, most_series: int | None = None) -> Study:
+    """The same pixels under other UIDs and another accession number, of so many of its series."""
     folder.mkdir(parents=True)
     study_uid = generate_uid(prefix=None)
     series: dict[str, list[Path]] = {}
-    for role, files in study.series.items():
+    for role, files in list(study.series.items())[:most_series]:
         series_uid = generate_uid(prefix=None)
         for file in files:
             dataset = pydicom.dcmread(file)

@@ -75,7 +75,8 @@ def checksum(pixels: np.ndarray[Any, Any]) -> int:
     return int(np.sum(flat * weights % 2147483647) % 2147483647)
 
 
-def _log_in(page: Page, base_url: str, path: str, username: str, password: str) -> None:
+def log_in(page: Page, base_url: str, path: str, username: str, password: str) -> None:
+    """Log in by the page, and go on to `path`."""
     page.goto(f"{base_url}/auth/login?next={quote(path)}")
     page.fill("input[name=username]", username)
     page.fill("input[name=password]", password)
@@ -99,7 +100,7 @@ def view(base_url: str, username: str, password: str, study_uid: str, screenshot
             )
             page = context.new_page()
             path = f"/pacs-viewer/segmentation?StudyInstanceUIDs={study_uid}"
-            _log_in(page, base_url, path, username, password)
+            log_in(page, base_url, path, username, password)
             page.wait_for_function(_SHOWN, timeout=LOAD_MS)
             shown = page.evaluate(_SHOWN)
             segments = draw_segmentation(page)

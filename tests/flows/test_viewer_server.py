@@ -296,6 +296,35 @@ def test_a_rejection_needs_a_reason_and_what_is_typed_is_no_shortcut_of_the_view
     assert given["content"]["valueString"] == "sha256:x"
 
 
+def test_an_act_is_never_left_open_on_something_else_than_what_is_shown(
+    browser: Browser, reading: Reading
+) -> None:
+    one = person(browser, reading.stack.base_url, "en")
+    one.log_in(reading.people["doctor"], "/auth/me")
+    one.page.wait_for_url("**/auth/me")
+    shown = result("preliminary")
+    answer = {"study": {"reference": "ImagingStudy/s"}, "results": [shown]}
+    one.page.route("**/viewer/studies/*/results", lambda route: route.fulfill(json=answer))
+    one.page.route("**/viewer/studies/9.9/results", lambda route: None)  # no answer yet
+    one.alone(reading.study.uid)
+    one.wait("preliminary").get_by_role("button", name="Approve …").click()
+    one.panel.get_by_role("checkbox").check()
+    one.panel.get_by_role("button", name="Refresh").click()
+    expect(one.panel.get_by_role("checkbox")).to_be_checked()  # nothing has changed
+    shown["content"] = "sha256:y"
+    one.panel.get_by_role("button", name="Refresh").click()
+    expect(one.panel.get_by_role("status")).to_contain_text("has changed")
+    expect(one.panel.locator("form")).to_have_count(0)
+    one.page.evaluate(
+        """async () => {
+          const { ResultPanel } = await import('/pacs-viewer/neuronova/panel.js');
+          ResultPanel.study = () => '9.9';
+          window.dispatchEvent(new Event('neuronova-study'));
+        }"""
+    )
+    expect(one.panel.locator("article")).to_have_count(0)
+
+
 def test_a_measurement_is_stored_as_dicom_sr_and_the_list_shows_a_patient_their_own_study_only(
     browser: Browser, reading: Reading
 ) -> None:
