@@ -67,13 +67,21 @@ def _rewrite(dist: Path) -> None:
     page = index.read_text().replace('window.PUBLIC_URL="/"', f'window.PUBLIC_URL="{BASE}"')
     page = re.sub(r'(href|src|content)="/(?!/)', rf'\1="{BASE}', page)
     page = re.sub(r"<script[^>]*init-service-worker\.js[^>]*></script>", "", page)
-    index.write_text(page)
+    index.write_text(_without_inline_scripts(page, dist))
     manifest = dist / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"/assets/', f'"{BASE}assets/'))
     for name in LEFT_OUT:
         (dist / name).unlink(missing_ok=True)
     for source_map in dist.rglob("*.map"):
         source_map.unlink()
+
+
+def _without_inline_scripts(page: str, dist: Path) -> str:
+    """Scripts of the page become files, so that its policy need not allow any that stands in a page."""
+    for number, script in enumerate(re.findall(r"<script>(.+?)</script>", page, re.DOTALL), 1):
+        (dist / f"start-{number}.js").write_text(script)
+        page = page.replace(f"<script>{script}</script>", f'<script src="{BASE}start-{number}.js"></script>')
+    return page
 
 
 def _compress(dist: Path) -> None:

@@ -106,7 +106,12 @@ def test_internal_paths_are_not_public(infrastructure: Stack) -> None:
 def test_the_viewer_is_served_under_its_path(infrastructure: Stack) -> None:
     base = f"http://127.0.0.1:{infrastructure.settings.http_port}"
     page = httpx.get(f"{base}/pacs-viewer/")
-    assert 'window.PUBLIC_URL="/pacs-viewer/"' in page.text
+    assert "<script>" not in page.text
+    assert 'window.PUBLIC_URL="/pacs-viewer/"' in httpx.get(f"{base}/pacs-viewer/start-2.js").text
+    policy = page.headers["Content-Security-Policy"].split("; ")
+    (scripts,) = (one for one in policy if one.startswith("script-src "))
+    assert "'unsafe-inline'" not in scripts
+    assert httpx.get(f"{base}/pacs-viewer/neuronova/extension.js").status_code == 200
     assert httpx.get(f"{base}/pacs-viewer/viewer").text == page.text
     assert httpx.get(f"{base}/pacs-viewer/missing.js").status_code == 404
 

@@ -124,6 +124,12 @@ PROBES = distinct(
             for method in ("PUT", "DELETE", "PATCH", "OPTIONS")
         ),
         *get(
+            "/viewer/studies/<foreign.uid>/results",
+            "/viewer/studies/<own.uid>/results",
+            "/viewer/studies/<draft.incomplete>/results",
+            "/viewer/studies/<own.uid>/../<foreign.uid>/results",
+            "/viewer/studies/<foreign.uid>%2fresults",
+            "/viewer/studies",
             "/pacs-viewer/?StudyInstanceUIDs=<foreign.uid>",
             "/pacs-viewer/viewer?StudyInstanceUIDs=<foreign.uid>",
         ),

@@ -38,7 +38,7 @@ class Reading:
     """A study in the product, a patient's login, and what the AI left: as workers write it."""
 
     def __init__(self, hospital: Run, clinic: Clinic, template: list[Dataset]) -> None:
-        self.stack: Stack = clinic.stack
+        self.stack: Stack = clinic.stack.need()
         self.people: dict[str, Any] = hospital.facts["people"]
         self.clinic = clinic
         self.study: Study = clinic.study(template)
