@@ -21,7 +21,7 @@ from demo.viewer import ARGUMENTS, CHROMIUM, LOAD_MS, log_in
 ROUNDS = 3
 POLL_MS = 50
 
-_LISTED = "() => document.body.innerText.includes('Patient One')"
+_LISTED = "() => document.body?.innerText.includes('Patient One')"
 
 # Every image of every viewport, decoded; null until there are as many as were sent.
 _ALL = """count => {
