@@ -1,7 +1,7 @@
 """What counts as a leak: a word that must not be said, or any difference between two answers.
 
-Taken out before answers are compared: request ids, times of the server, and the ids that each world has in
-the same place. Everything else tells: status, headers, totals, entries, order, error text, upstream calls.
+Taken out before answers are compared: request ids, times of the server, the numbers of the trail's events
+(it counts what everybody does), and the ids that each world has in the same place. Everything else tells: status, headers, totals, entries, order, error text, upstream calls.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)
 _REQUEST_ID = re.compile(r"\b[0-9a-f]{32}\b")
 _SOURCE = re.compile(r'"source":\s?"[^"]*"')  # Meta.source: the request that wrote it
 _PAGE = re.compile(r'nonce[-=]"?[\w-]+"?|value="[^"]*"')  # of a page's forms and styles
+_EVENT = re.compile(r"\bae-\d{12}\b")
 _NEW = re.compile(r"/([A-Za-z0-9.-]{1,64})/_history/")
 _HTTP_DATE = re.compile(r"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")
 
@@ -59,7 +60,8 @@ class Labels:
     def plain(self, text: str) -> str:
         """The text with labels for values, and without times and request ids."""
         text = _PAGE.sub("(page)", self._pattern.sub(lambda match: self._names[match[0]], text))
-        return _REQUEST_ID.sub("(request)", _TIME.sub("(time)", _SOURCE.sub('"source": ""', text)))
+        text = _EVENT.sub("(event)", _SOURCE.sub('"source": ""', text))
+        return _REQUEST_ID.sub("(request)", _TIME.sub("(time)", text))
 
 
 def spoken(request: str, answer: Answer, secrets: Mapping[str, str]) -> list[str]:

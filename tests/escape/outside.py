@@ -30,10 +30,10 @@ class OutsideDoor:
         )
 
     async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send one request; one that comes too fast is sent again when it may."""
+        """Send one request; again where it comes too fast, or a busy server asks for patience."""
         for _ in range(_MOST_WAITS):
             answer = await asyncio.to_thread(self._send, method, target, headers, body)
-            if answer.status != http.client.TOO_MANY_REQUESTS:
+            if answer.status not in (http.client.TOO_MANY_REQUESTS, http.client.SERVICE_UNAVAILABLE):
                 break
             await asyncio.sleep(1)
         return answer
