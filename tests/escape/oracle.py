@@ -1,7 +1,8 @@
 """What counts as a leak: a word that must not be said, or any difference between two answers.
 
 Taken out before answers are compared: request ids, times of the server, the numbers of the trail's events
-(it counts what everybody does), and the ids that each world has in the same place. Everything else tells: status, headers, totals, entries, order, error text, upstream calls.
+(they count what everybody does), and the ids that each world has in the same place. Everything else tells:
+status, headers, totals, entries, order, error text, upstream calls.
 """
 
 from __future__ import annotations
