@@ -24,6 +24,7 @@ from facade.reports import Resource
 from facade.routes.images import view
 from smart_auth import compartment, policy
 from smart_auth.interaction import Interaction
+from smart_auth.released import WITHDRAWN
 
 PATH = "/viewer/studies/{study}/results"
 MOST = 20
@@ -59,7 +60,9 @@ async def results(request: Request) -> Response:
 async def _tasks(gate: Gate, study: str) -> list[Resource]:
     asked = [("focus", study), ("code", f"{names.TASK}|{names.TASK_CODE}"), ("_sort", "-_lastUpdated")]
     page = await gate.hapi.search("Task", asked, count=MOST)
-    return [entry["resource"] for entry in page.get("entry", [])]
+    found = [entry["resource"] for entry in page.get("entry", [])]
+    # What was found for a patient whose images these are not any more is no result of this study.
+    return [task for task in found if task["status"] != WITHDRAWN]
 
 
 async def _shown(gate: Gate, study: Mapping[str, Any], task: Resource) -> dict[str, Any] | None:

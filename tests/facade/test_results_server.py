@@ -146,6 +146,12 @@ async def test_a_report_about_another_patient_than_the_study_is_not_shown(
     assert (shown["report"], shown["problem"], shown["operations"]) == (None, "ERR_103", {})
 
 
+async def test_what_was_withdrawn_with_the_studys_former_patient_is_not_shown(case: Case) -> None:
+    stored = await case.workers.read("Task", case.case["task"].split("/")[1])
+    await case.workers.update({**stored, "status": "entered-in-error"})
+    assert await case.results("doctor") == []
+
+
 async def test_who_does_not_see_every_value_can_approve_and_sign_nothing(case: Case) -> None:
     hidden = await case.workers.read("Observation", case.case["observation"].split("/")[1])
     await case.workers.update(hidden | {"category": [{"text": "of no known kind"}]})

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 from pydicom import Dataset, dcmread
 
+from imaging.metadata import read_tags
 from tests.flows.pipeline import MRN, Clinic, Study, file_of
 from tests.servers.stack import wait_for
 
@@ -128,6 +129,45 @@ def test_of_two_patients_with_one_number_each_issuer_means_its_own(
     for study, patient_id in ((ours, ours.patient_id), (theirs, twin["id"])):
         row = wait_for(lambda study=study: clinic.index.study(study.uid), "the study to be taken in", 60)
         assert row.patient_ref == f"Patient/{patient_id}"
+
+
+def test_an_imagingstudy_says_what_the_files_say_korean_names_included(
+    clinic: Clinic, house: House, single_series: list[Dataset], tmp_path: Path
+) -> None:
+    study = clinic.study(single_series[:2])
+    patient = clinic.read(f"Patient/{study.patient_id}")
+    patient["name"].append({"family": "시험", "given": ["환자"]})
+    clinic.update(patient)
+    paths = []
+    for number, data in enumerate(study.files):
+        dataset = dcmread(io.BytesIO(data))
+        dataset.SpecificCharacterSet = ["", "ISO 2022 IR 149"]
+        dataset.PatientName = f"{dataset.PatientName}==시험^환자"
+        dataset.ReferringPhysicianName = "Kim^Cheolsu"
+        dataset.BodyPartExamined, dataset.Laterality = "BRAIN", "L"
+        dataset.StudyDate, dataset.StudyTime = "20260105", "093000"
+        dataset.TimezoneOffsetFromUTC = "+0900"
+        paths.append(tmp_path / f"{number}.dcm")
+        paths[-1].write_bytes(file_of(dataset))
+    assert clinic.c_store(house.ours, paths) == 0
+    clinic.wait_available(study)
+    (found,) = clinic.imaging_studies(study)
+    assert found["started"] == "2026-01-05T09:30:00+09:00"
+    assert found["referrer"] == {"display": "Kim Cheolsu"}
+    assert found["basedOn"] == [{"reference": study.reference}]
+    accession = next(one for one in found["identifier"] if one["system"] == "urn:neuronova:accession")
+    assert accession["value"] == patient["identifier"][0]["value"]
+    endpoint = clinic.read(found["endpoint"][0]["reference"])
+    assert endpoint["connectionType"]["code"] == "dicom-wado-rs"
+    assert (found["numberOfSeries"], found["numberOfInstances"]) == (1, 2)
+    (series,) = found["series"]
+    assert (series["modality"]["code"], series["numberOfInstances"]) == ("MR", 2)
+    assert (series["bodySite"]["code"], series["laterality"]["code"]) == ("12738006", "7771000")
+    rows = clinic.index.instances(study.uid)
+    assert {one["uid"] for one in series["instance"]} == {row.sop_uid for row in rows}
+    assert {one["sopClass"]["code"] for one in series["instance"]} == {f"urn:oid:{rows[0].sop_class}"}
+    tags = read_tags(clinic.stack.var / "dicom", study.uid, rows[0].series_uid, rows[0].sop_uid)
+    assert tags["00100010"]["Value"][0]["Phonetic"] == "시험^환자"
 
 
 def _send(clinic: Clinic, title: str, study: Study, change: Change, folder: Path) -> None:
