@@ -65,6 +65,7 @@ DICOM_TYPE: Final = {
     "dicomweb-search": ("110112", "Query"),
     "dicom-upload": ("110104", "DICOM Instances Transferred"),
     "dicom-store": ("110104", "DICOM Instances Transferred"),
+    "study-deleted": ("110105", "DICOM Study Deleted"),
     "export": ("110106", "Export"),
     "import": ("110107", "Import"),
     "login": ("110114", "User Authentication"),

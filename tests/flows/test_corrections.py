@@ -10,6 +10,7 @@ from pydicom import Dataset, dcmread
 from sqlalchemy.engine import make_url
 
 from facade.audit.spool import decode
+from imaging.corrections import Corrections
 from tests.flows.command import assign, command, killed_until_done, merge, refused
 from tests.flows.pipeline import Clinic, Study, file_of
 from tests.flows.queues import Queues
@@ -120,6 +121,45 @@ def test_two_records_become_one_with_studies_and_orders_wherever_the_command_is_
     clinic.send([file_of(late)])
     quarantined = clinic.wait_quarantined(late.StudyInstanceUID)
     assert quarantined["statusReason"]["coding"][0]["code"] == "merged-patient"
+
+
+def test_nobody_registers_or_publishes_a_study_that_is_being_corrected(
+    clinic: Clinic, single_series: list[Dataset]
+) -> None:
+    fresh, known, other = (clinic.study(single_series[:1]) for _ in range(3))
+    clinic.send(known.files)
+    clinic.wait_task(known, "rejected")
+    before = clinic.imaging_studies(known)
+    journal = Corrections(clinic.index, clinic.stack.var / "dicom")
+    begun = journal.begin(
+        "assign",
+        "Patient/a",
+        "Patient/b",
+        reason="r",
+        operator="o",
+        at=1.0,
+        study_uids=[fresh.uid, known.uid],
+    )
+    clinic.index.set_study(known.uid, state="registered")
+    clinic.send(fresh.files)
+    wait_for(lambda: clinic.outcomes(fresh) == ["done"], "the study to be taken in", 60)
+    # What came later is through: ingest has looked at the others too.
+    clinic.send(other.files)
+    clinic.wait_available(other)
+    assert clinic.imaging_studies(fresh) == []
+    assert clinic.imaging_studies(known) == before
+    row = clinic.index.study(known.uid)
+    assert row is not None
+    assert row.state == "registered"
+    journal.finish(begun)
+    for study in (fresh, known):
+        clinic.wait_available(study)
+        wait_for(lambda study=study: is_published(clinic, study), "the study to be published", 60)
+
+
+def is_published(clinic: Clinic, study: Study) -> bool:
+    row = clinic.index.study(study.uid)
+    return row is not None and row.state == "available"
 
 
 def test_a_signed_report_stands_in_the_way_until_it_is_withdrawn(
