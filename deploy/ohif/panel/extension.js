@@ -40,7 +40,8 @@ function guardStore(store) {
   };
 }
 
-// A head's first slice is air: where a layout does not say otherwise, a stack opens at its middle.
+// A head's first slice is air: where a layout does not say otherwise (the one of a single series does), a stack
+// opens at its middle.
 function openInTheMiddle({ hangingProtocolService }) {
   for (const { stages = [], defaultViewport } of hangingProtocolService.getProtocols()) {
     for (const viewport of [defaultViewport, ...stages.flatMap(stage => stage.viewports ?? [])]) {
