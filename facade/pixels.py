@@ -62,9 +62,17 @@ class Pixels:
         """Store these parts of it; `about` says who sent them."""
         return await self._parts("/stow/store", {"name": name, "parts": list(parts), **about})
 
-    async def instances(self, orthanc_ids: Sequence[str]) -> tuple[str, AsyncIterator[bytes]]:
-        """Whole instances as multipart: the media type and the body as it comes."""
-        return await self._streamed("/multipart", {"instances": list(orthanc_ids)})
+    async def instances(
+        self, wanted: Sequence[tuple[str, str, bool]], form: str
+    ) -> tuple[str, AsyncIterator[bytes]]:
+        """Whole instances, bare or in an envelope: the media type and the body as it comes.
+
+        NotAcceptableError if the only one cannot be decoded.
+
+        :param wanted: Orthanc id, stored transfer syntax, and whether it is to be decoded to Explicit VR
+            Little Endian
+        """
+        return await self._streamed("/instances", {"instances": list(wanted), "form": form})
 
     async def rendered(
         self, pictures: Sequence[tuple[str, int]], display: str, form: str

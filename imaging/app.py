@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypedDict, cast
 
 from starlette.applications import Starlette
@@ -31,6 +32,7 @@ from imaging.errors import (
     OrthancTemporaryError,
     ScratchError,
 )
+from imaging.fetched import fetched, nameless
 from imaging.frames import EXPLICIT_LE, frame_media_type, is_orthanc_id
 from imaging.index import Index, InstanceRow
 from imaging.metadata import metadata_path
@@ -40,6 +42,7 @@ from imaging.settings import ImagingSettings
 
 OCTETS = "application/octet-stream"
 DICOM = "application/dicom"
+PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,10 @@ def create(settings: ImagingSettings | None = None) -> Starlette:
         routes=[
             Route("/stow/inspect", inspect, methods=["POST"]),
             Route("/stow/store", store, methods=["POST"]),
-            Route("/multipart", multipart, methods=["POST"]),
+            Route("/instances", instances, methods=["POST"]),
             Route("/rendered", rendered, methods=["POST"]),
             Route("/instances/{oid}/frames/{frames}", frames, methods=["GET"]),
             Route("/instances/{oid}/content/{path}", content, methods=["GET"]),
-            Route("/instances/{oid}/file", file, methods=["GET"]),
             Route("/health", health, methods=["GET"]),
         ],
         lifespan=lifespan,
@@ -207,34 +209,69 @@ async def _from_frame(here: Services, oid: str, number: int, task: str, about: d
     return reply.parts[0]
 
 
-async def file(request: Request) -> Response:
-    """One whole instance as multipart/related of one part."""
-    return await _instances(_services(request), [_oid(request.path_params["oid"])])
+async def instances(request: Request) -> Response:
+    """Whole instances: `{"instances": [[Orthanc id, stored transfer syntax, decoded], ...], "form": …}`.
 
-
-async def multipart(request: Request) -> Response:
-    """Many whole instances, streamed one after the other: `{"instances": [Orthanc id, ...]}`."""
-    body = await request.json()
-    return await _instances(_services(request), [_oid(oid) for oid in body["instances"]])
-
-
-async def _instances(here: Services, oids: Sequence[str]) -> Response:
-    """multipart/related of files as they come; the first piece is had before the answer begins."""
+    `decoded`: as Explicit VR Little Endian. A single one that cannot be decoded is 406; among several it goes
+    out as it is stored, and its part says so.
+    """
+    here, body = _services(request), await request.json()
+    wanted = [(_oid(oid), str(syntax), bool(decoded)) for oid, syntax, decoded in body["instances"]]
+    is_single = body["form"] == "single"
+    files = [_file(here, *one, strict=len(wanted) == 1) for one in wanted]
+    media_type, first = await anext(files[0])  # its error is the answer's
+    if is_single:
+        return StreamingResponse(_after(first, files[0]), media_type=media_type)
     mark = secrets.token_hex(16)
-    pieces = here.orthanc.pieces(oids[0])
-    first = await anext(pieces)
 
     async def parts() -> AsyncIterator[bytes]:
-        yield part_header(mark, DICOM) + first
-        async for piece in pieces:
+        yield part_header(mark, media_type) + first
+        async for _, piece in files[0]:
             yield piece
-        for oid in oids[1:]:
-            yield b"\r\n" + part_header(mark, DICOM)
-            async for piece in here.orthanc.pieces(oid):
+        for file in files[1:]:
+            kind, piece = await anext(file)
+            yield b"\r\n" + part_header(mark, kind) + piece
+            async for _, piece in file:
                 yield piece
         yield b"\r\n" + closing(mark)
 
     return StreamingResponse(parts(), media_type=f'multipart/related; type="{DICOM}"; boundary={mark}')
+
+
+async def _after(first: bytes, file: AsyncIterator[tuple[str, bytes]]) -> AsyncIterator[bytes]:
+    yield first
+    async for _, piece in file:
+        yield piece
+
+
+async def _file(
+    here: Services, oid: str, syntax: str, decoded: bool, *, strict: bool
+) -> AsyncIterator[tuple[str, bytes]]:
+    """Media type and pieces of one instance; on disk while it is decoded, nowhere else."""
+    if decoded:
+        async with fetched(here.orthanc, oid, here.settings.stow_dir) as path:
+            with nameless(here.settings.stow_dir) as target:
+                try:
+                    await here.children.to_explicit(path, target)
+                    path, syntax = target, EXPLICIT_LE
+                except (DICOMError, ChildDiedError):
+                    if strict:
+                        raise
+                async for piece in _pieces(path):
+                    yield _labelled(syntax), piece
+        return
+    async for piece in here.orthanc.pieces(oid):
+        yield _labelled(syntax), piece
+
+
+def _labelled(syntax: str) -> str:
+    return f"{DICOM}; transfer-syntax={syntax}"
+
+
+async def _pieces(path: Path) -> AsyncIterator[bytes]:
+    with await asyncio.to_thread(open, path, "rb") as file:
+        while piece := await asyncio.to_thread(file.read, PIECE):
+            yield piece
 
 
 async def health(request: Request) -> Response:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import errno
 import json
 import os
 import resource
@@ -111,6 +110,15 @@ class Children:
         header = {"path": str(path), "target": str(target)}
         return (await self.call("transcode", header, size=size_of(path))).header
 
+    async def second_digest(self, path: Path) -> str:
+        """The digest of a file's pixels by the second decoder (imaging.transcode)."""
+        return str((await self.call("verify", {"path": str(path)}, size=size_of(path))).header["digest"])
+
+    async def to_explicit(self, path: Path, target: Path) -> str:
+        """Write a file as Explicit VR Little Endian into an empty one (imaging.native): its digest."""
+        header = {"path": str(path), "target": str(target)}
+        return str((await self.call("to-explicit", header, size=size_of(path))).header["digest"])
+
 
 def size_of(path: Path) -> int:
     """Bytes of a file on the local disk: not worth a thread."""
@@ -161,8 +169,6 @@ class _Child:
         await process.wait()
 
 
-_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE})
-
 # --- the child's side ---------------------------------------------------------------------------
 
 
@@ -183,7 +189,7 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
         except ImagingError as error:
             answer, results = {"error": "dicom", "text": str(error)}, []
         except OSError as error:
-            kind = "disk" if error.errno in _DISK else "dicom"
+            kind = "disk" if error.errno in ScratchError.numbers else "dicom"
             answer, results = {"error": kind, "text": f"Not read or written ({type(error).__name__})."}, []
         except (Exception, MemoryError) as error:  # noqa: BLE001 - whatever a file provokes is an answer, not an end
             answer, results = {"error": "dicom", "text": f"Unreadable ({type(error).__name__})."}, []

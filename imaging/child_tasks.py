@@ -8,8 +8,9 @@ from typing import Any
 from imaging import read, rendering, volumes
 from imaging.display import Display
 from imaging.errors import DICOMError
+from imaging.native import to_explicit
 from imaging.part10 import opened
-from imaging.transcode import transcode
+from imaging.transcode import second_digest, transcode
 
 Result = tuple[dict[str, Any], list[bytes]]
 
@@ -24,6 +25,12 @@ def run(header: dict[str, Any], parts: list[bytes]) -> Result:
                 return {}, [read.inspect(file).to_json().encode()]
         case "transcode":
             return _transcode(header)
+        case "verify":
+            with opened(header["path"]) as file:
+                return {"digest": second_digest(file)}, []
+        case "to-explicit":
+            with opened(header["path"]) as file, open(header["target"], "r+b") as target:
+                return {"digest": to_explicit(file, target)}, []
         case "frame":
             return {}, [rendering.native(rendering.one_frame(parts[0], header["syntax"], parts[1]))]
         case "render":

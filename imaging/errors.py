@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 
@@ -75,6 +76,7 @@ class ScratchError(ImagingError):
 
     code = "disk"
     temporary = True
+    numbers: ClassVar = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE})
 
 
 # --- Orthanc -----------------------------------------------------------------------------------

@@ -32,17 +32,18 @@ def meta_as(head: bytes, syntax: str) -> bytes:
     end = meta_end(head)
     if not end:
         raise DICOMError("The file meta information has no group length.")
-    position, kept = 144, b""
+    position, kept, is_named = 144, b"", False
     uid = syntax.encode() + b"\0" * (len(syntax) % 2)
-    while position < end:
+    while position < min(end, len(head)):
         is_long = head[position + 4 : position + 6] in (b"OB", b"UN", b"UT", b"UC", b"UR", b"SQ")
         value = position + (12 if is_long else 8)
         size = int.from_bytes(head[value - (4 if is_long else 2) : value], "little")
         if head[position : position + 4] == b"\x02\x00\x10\x00":
+            is_named = True
             kept += head[position : position + 6] + len(uid).to_bytes(2, "little") + uid
         else:
             kept += head[position : value + size]
         position = value + size
-    if position != end or position > len(head):
+    if not is_named or position != end or position > len(head):
         raise DICOMError("The file meta information has another length than it says.")
     return head[128:140] + len(kept).to_bytes(4, "little") + kept

@@ -128,8 +128,10 @@ class Index:
         return self._all(InstanceRow, "study_uid = ? AND outcome = 'pending' ORDER BY received_at", study_uid)
 
     def pending_studies(self) -> list[str]:
-        """Studies that have such instances: what a lost job left undone."""
-        rows = self.connection().execute("SELECT DISTINCT study_uid FROM instances WHERE outcome = 'pending'")
+        """Studies that have such instances, or one that a killed restoring left: what was left undone."""
+        rows = self.connection().execute(
+            "SELECT DISTINCT study_uid FROM instances WHERE outcome = 'pending' OR in_change = 1"
+        )
         return [row[0] for row in rows]
 
     def is_quiet(self, study_uid: str, since: float) -> bool:
@@ -177,6 +179,31 @@ class Index:
                 "UPDATE instances SET in_change = 1 WHERE sop_uid = ? AND outcome = 'pending'",
                 [(uid,) for uid in sop_uids],
             )
+
+    def begin_restore(self, sop_uid: str) -> None:
+        """Say before it is put back that a converted instance cannot be served just now."""
+        with self.transaction() as database:
+            database.execute(
+                "UPDATE instances SET in_change = 1 WHERE sop_uid = ? AND outcome = 'done'", (sop_uid,)
+            )
+
+    def reopen(self, study_uid: str, stored_as: str) -> int:
+        """Make every instance of others that is not stored in this syntax pending again; their number.
+
+        The study is `registered` until each has an outcome.
+        """
+        with self.transaction() as database:
+            count = database.execute(
+                "UPDATE instances SET outcome = 'pending', reason = '' WHERE study_uid = ? AND own = 0"
+                " AND outcome <> 'pending' AND in_change = 0 AND transfer_syntax <> ?",
+                (study_uid, stored_as),
+            ).rowcount
+            if count:
+                database.execute(
+                    "UPDATE studies SET state = 'registered' WHERE study_uid = ? AND state = 'available'",
+                    (study_uid,),
+                )
+            return count
 
     def set_outcomes(self, outcomes: Sequence[OutcomeRow]) -> None:
         """Record what transcoding did, in one transaction; the instances are served again."""

@@ -258,10 +258,10 @@ class OrthancClient:
 
         try:
             response = await self._answer(request, into)
-        except (httpx.TransportError, TimeoutError, ConnectionError) as error:
+        except (httpx.TransportError, TimeoutError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in ScratchError.numbers:
+                raise ScratchError("A file could not be read or written.") from error
             raise OrthancTemporaryError("Orthanc does not answer.") from error
-        except OSError as error:
-            raise ScratchError("A file could not be read or written.") from error
         _check(response)
         return response
 

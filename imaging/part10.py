@@ -105,7 +105,9 @@ class Range(io.BufferedIOBase):
         return True
 
     def read(self, size: int | None = -1) -> bytes:
-        return self._inner.read(size)
+        # A length that lies would be allocated before anything is read.
+        left = max(0, self.length - self._inner.tell())
+        return self._inner.read(left if size is None or size < 0 else min(size, left))
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         return self._inner.seek(offset, whence)

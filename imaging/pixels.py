@@ -75,6 +75,8 @@ def frames(dataset: Dataset) -> Iterator[tuple[Frame, str]]:
     Raises CodecError where a frame cannot be decoded or has another size than the header says.
     """
     try:
+        if int(dataset.SamplesPerPixel) < 1:
+            raise CodecError("A pixel has no sample.")
         shape: tuple[int, ...] = (dataset.Rows, dataset.Columns)
         if dataset.SamplesPerPixel > 1:
             shape += (dataset.SamplesPerPixel,)

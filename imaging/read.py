@@ -46,6 +46,7 @@ def inspect(file: Range | bytes) -> Inspection:
 
 
 def _inspect(file: Range) -> Inspection:
+    file.seek(0)
     read = part10.parse(file)
     dataset, syntax = read.dataset, read.syntax
     if not is_uid(syntax):

@@ -48,8 +48,10 @@ class Replacer:
         for path in (directory, self._originals, self.again, self.aside):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    async def replace(self, orthanc_id: str, original: Path, new: Path) -> None:
+    async def replace(self, orthanc_id: str, original: Path, new: Path, *, keep: bool = True) -> None:
         """Put the file `new` in the place of the file `original`.
+
+        `keep`: among the originals, as long as the setting says.
 
         Raises ReplaceError if what is stored then is not `new`; the original is back in that case. An
         OrthancError on the way leaves the copy for `put_back_leftovers`. ReplaceBusyError: somebody else is
@@ -63,7 +65,12 @@ class Replacer:
                 await self._restore(orthanc_id, original)
                 self._finish(orthanc_id, keep=False)
                 raise ReplaceError("Orthanc did not give back the bytes that were written.")
-            self._finish(orthanc_id, keep=self._originals_days > 0)
+            self._finish(orthanc_id, keep=keep and self._originals_days > 0)
+
+    def original(self, orthanc_id: str) -> Path | None:
+        """The bytes as they came, while they are kept."""
+        path = self._originals / f"{orthanc_id}{_SUFFIX}"
+        return path if path.exists() else None
 
     def is_under_way(self, orthanc_id: str) -> bool:
         """Is there a copy of this instance, so that it may be away for a moment?"""

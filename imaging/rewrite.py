@@ -100,13 +100,13 @@ class Rewrite:
 
 
 def write_native(target: BinaryIO, frames: Iterable[Any], length: int, *, wide: bool) -> None:
-    """The pixel data element of Explicit VR Little Endian. CodecError if it cannot be so long."""
+    """The pixel data of Explicit VR Little Endian, of arrays or bytes. CodecError if they are too long."""
     if length > _MOST_NATIVE:
         raise CodecError("The pixel data are too large for an uncompressed file.")
     padded = length + length % 2
     target.write(b"\xe0\x7f\x10\x00" + (b"OW" if wide else b"OB") + b"\0\0" + struct.pack("<I", padded))
     for frame in frames:
-        target.write(np.ascontiguousarray(frame).data)
+        target.write(frame if isinstance(frame, bytes) else np.ascontiguousarray(frame).data)
     target.write(b"\0" * (length % 2))
 
 

@@ -23,9 +23,11 @@ from pydicom.encaps import generate_frames
 
 from imaging import htj2k, part10, pixels
 from imaging.errors import CodecError, DICOMError
+from imaging.file_meta import transfer_syntax
 from imaging.frames import HTJ2K_LOSSLESS_RPCL
 from imaging.names import SEG_SOP_CLASS
 from imaging.part10 import PIXEL_DATA, Part10, Range
+from imaging.read import inspect
 from imaging.rewrite import Encapsulated, Rewrite
 
 # PS3.5 8.2.14.
@@ -56,6 +58,23 @@ def transcode(file: Range, target: BinaryIO) -> Transcoded:
         return _convert(source, target)
     except (CodecError, DICOMError) as error:
         return Transcoded("kept", str(error), source.syntax)
+
+
+def second_digest(file: Range) -> str:
+    """The digest of a file, HTJ2K read by the second decoder. Raises CodecError and DICOMError.
+
+    What is stored in another form has the digest that was taken when it came.
+    """
+    source = part10.parse(file)
+    if source.syntax != HTJ2K_LOSSLESS_RPCL or PIXEL_DATA not in source.dataset:
+        return inspect(file).digest
+    digest, count = pixels.Digest(), 0
+    for stream in pixels.encoded_frames(source.dataset):
+        digest.add(htj2k.decode_second(stream))
+        count += 1
+    if count != pixels.frame_count(source.dataset):
+        raise CodecError("The number of frames is not the one that the header says.")
+    return digest.text()
 
 
 def _not_applicable(header: Dataset) -> str:
@@ -95,6 +114,8 @@ def _convert(source: Part10, target: BinaryIO) -> Transcoded:
     target.flush()
     if not whole.is_spliced:
         part10.parse(Range(target))
+    if transfer_syntax(Range(target).read(4096)) != HTJ2K_LOSSLESS_RPCL:
+        raise CodecError("The written file does not say its transfer syntax.")
     return Transcoded("done", "", HTJ2K_LOSSLESS_RPCL, True, digest)
 
 

@@ -13,6 +13,7 @@ from imaging.index import Index
 from imaging.orthanc import OrthancClient
 from imaging.pipeline import Pipeline
 from imaging.replace import Replacer
+from imaging.restore import Restorer
 from imaging.settings import ImagingSettings
 
 
@@ -26,6 +27,7 @@ class Pacs:
     children: Children
     replacer: Replacer
     pipeline: Pipeline
+    restorer: Restorer
     data_dir: Path
     complete_after_s: float
 
@@ -49,6 +51,7 @@ async def open_pacs(settings: ImagingSettings, *, children: int = 2) -> AsyncIte
                 children=pool,
                 replacer=replacer,
                 pipeline=Pipeline(index, orthanc, pool, replacer),
+                restorer=Restorer(index, orthanc, pool, replacer),
                 data_dir=settings.data_dir,
                 complete_after_s=settings.complete_after_s,
             )

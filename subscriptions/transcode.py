@@ -22,6 +22,7 @@ async def transcode_study(study_uid: str, clients: Clients) -> None:
     existing = await find(clients.hapi, study_uid)
     if existing is not None:
         follow(existing)
+    await pacs.restorer.settle(study_uid)
     pending = len(pacs.index.pending(study_uid))
     if pending:
         async with clients.trail.around(

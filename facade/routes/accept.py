@@ -98,18 +98,26 @@ def _takes_stored(wanted: Range, kind: str | None, label: str) -> bool:
     return kind is not None and wanted.media_type in (kind, "image/*")
 
 
-def instance_is_multipart(header: str | None, stored: str) -> bool:
-    """Whether a whole instance goes out as multipart (the default of PS3.18 10.4) or bare
-    `application/dicom`.
+def instance_form(header: str | None, stored: str, *, several: bool = False) -> Form:
+    """How a whole instance stored in this transfer syntax goes out: multipart (the default of PS3.18 10.4) or
+    bare `application/dicom`.
 
-    Only the stored transfer syntax is offered. NotAcceptableError if it is not taken.
+    Without a transfer syntax it is Explicit VR Little Endian (8.7.3.5.2); the stored one is had by its name
+    or by `*`. NotAcceptableError if neither is taken.
+
+    :param several: only multipart will do
     """
     for wanted in ranges(header):
+        is_multipart = wanted.is_multipart or wanted.media_type == "*/*"
         if wanted.media_type not in ("application/dicom", "application/*", "*/*"):
             continue
-        if wanted.transfer_syntax not in (None, "*", stored):
+        if several and not is_multipart:
             continue
-        return wanted.is_multipart or wanted.media_type == "*/*"
+        if wanted.transfer_syntax in ("*", stored) or stored == EXPLICIT_LE:
+            if wanted.transfer_syntax in (None, "*", stored):
+                return Form("stored", is_multipart, stored)
+        elif wanted.transfer_syntax in (None, EXPLICIT_LE):
+            return Form("native", is_multipart, EXPLICIT_LE)
     raise NotAcceptableError("Accept")
 
 

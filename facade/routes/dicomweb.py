@@ -14,12 +14,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from facade.errors import BadRequestError, NotFoundError
+from facade.errors import NotFoundError
 from facade.routes import accept, qido, rendered, stow
-from facade.routes.images import View, view
+from facade.routes.images import View
 from facade.routes.retrieved import (
     CACHE,
     accelerated,
+    asked_rows,
     check_header,
     check_settled,
     etag,
@@ -87,49 +88,52 @@ async def bulk_data(request: Request) -> Response:
 
 
 async def instance(request: Request) -> Response:
-    """One whole instance in its stored transfer syntax."""
+    """One whole instance: as Explicit VR Little Endian, or in its stored transfer syntax, as Accept asks."""
     seen, row = await one_instance(request)
     check_header(seen)
-    is_multipart = accept.instance_is_multipart(request.headers.get("accept"), row.transfer_syntax)
-    tag = etag(row.digest, row.transfer_syntax, str(row.bytes_after), str(is_multipart))
+    form = accept.instance_form(request.headers.get("accept"), row.transfer_syntax)
+    tag = etag(row.digest, form.transfer_syntax, str(row.bytes_after), str(form.is_multipart))
     if is_known(request, tag):
         await seen.record(detail={"instance": row.sop_uid})
         return unchanged(tag)
-    await seen.record(detail={"instance": row.sop_uid}, passed=True)
-    uri = file_uri(row.orthanc_id)
-    if is_multipart:
-        uri = f"{INTERNAL_PIXELS}/instances/{row.orthanc_id}/file"
-    return accelerated(uri, f"application/dicom; transfer-syntax={row.transfer_syntax}", tag)
+    is_passed = form.syntax == "stored" and not form.is_multipart
+    await seen.record(detail={"instance": row.sop_uid}, passed=is_passed)
+    if is_passed:
+        media_type = f"application/dicom; transfer-syntax={row.transfer_syntax}"
+        return accelerated(file_uri(row.orthanc_id), media_type, tag)
+    return await _whole(request, seen, [row], [form], tag)
 
 
 async def instances(request: Request) -> Response:
-    """All instances of a study or series, streamed as multipart in their stored transfer syntaxes."""
-    seen = await view(request, request.path_params["study"])
+    """All instances of a study or series, streamed as multipart, each as Accept asks."""
+    seen, rows = await asked_rows(request)
     check_header(seen)
-    rows = seen.instances(request.path_params.get("series"))
-    if not rows:
-        raise NotFoundError
     for row in rows:
         check_settled(row)
-    if not accept.instance_is_multipart(request.headers.get("accept") or "*/*", rows[0].transfer_syntax):
-        raise BadRequestError("Accept")
+    header = request.headers.get("accept")
+    forms = [accept.instance_form(header, row.transfer_syntax, several=True) for row in rows]
     await seen.record(detail={"instances": str(len(rows))})
+    return await _whole(request, seen, rows, forms)
+
+
+async def _whole(
+    request: Request, seen: View, rows: Sequence[InstanceRow], forms: Sequence[accept.Form], tag: str = ""
+) -> Response:
+    """Files by way of `pixels`; the body passes through here, so that its refusal can be answered."""
     if request.method == "HEAD":
-        return Response(headers=CACHE)
-    return await streamed(seen, lambda pixels: pixels.instances([row.orthanc_id for row in rows]))
+        return Response(headers=CACHE | ({"ETag": tag} if tag else {}))
+    wanted = [
+        (row.orthanc_id, row.transfer_syntax, form.syntax == "native")
+        for row, form in zip(rows, forms, strict=True)
+    ]
+    shape = "multipart" if forms[0].is_multipart else "single"
+    return await streamed(seen, lambda pixels: pixels.instances(wanted, shape), tag)
 
 
 async def metadata(request: Request) -> Response:
     """DICOM JSON of a study, series or instance."""
     accept.takes_json(request.headers.get("accept"))
-    params = request.path_params
-    seen = await view(request, params["study"])
-    if "instance" in params:
-        rows = [seen.instance(params["series"], params["instance"])]
-    else:
-        rows = seen.instances(params.get("series"))
-    if not rows:
-        raise NotFoundError
+    seen, rows = await asked_rows(request)
     tag = etag(seen.patient, *(f"{row.sop_uid} {row.digest} {row.transfer_syntax}" for row in rows))
     await seen.record(detail={"metadata": str(len(rows))})
     if is_known(request, tag):

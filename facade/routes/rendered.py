@@ -16,12 +16,19 @@ from facade.errors import (
     BadRequestError,
     BodyTooLargeError,
     NotAcceptableError,
-    NotFoundError,
     UnknownParameterError,
 )
 from facade.routes import accept
-from facade.routes.images import View, view
-from facade.routes.retrieved import check_settled, etag, frame_numbers, is_known, streamed, unchanged
+from facade.routes.images import View
+from facade.routes.retrieved import (
+    asked_rows,
+    check_settled,
+    etag,
+    frame_numbers,
+    is_known,
+    streamed,
+    unchanged,
+)
 from imaging.display import MOST_PICTURES, MOST_PIXELS, Display, display
 from imaging.index import InstanceRow
 
@@ -49,14 +56,8 @@ async def thumbnail(request: Request) -> Response:
 
 async def _rows(request: Request) -> tuple[View, list[InstanceRow]]:
     """The images of the address; segmentations are no pictures of their own in a study or series."""
-    params = request.path_params
-    seen = await view(request, params["study"])
-    if "instance" in params:
-        rows = [seen.instance(params["series"], params["instance"])]
-    else:
-        rows = seen.instances(params.get("series"))
-        if not rows:
-            raise NotFoundError
+    seen, rows = await asked_rows(request)
+    if "instance" not in request.path_params:
         drawn_over = {one.series_uid for one in seen.series if one.modality == "SEG"}
         rows = [row for row in rows if row.series_uid not in drawn_over]
     rows = [row for row in rows if row.frames]

@@ -42,6 +42,18 @@ def check_header(seen: View) -> None:
         raise NotFoundError
 
 
+async def asked_rows(request: Request) -> tuple[View, list[InstanceRow]]:
+    """The instances of the address of a study, series or instance that the caller may see; never none."""
+    params = request.path_params
+    seen = await view(request, params["study"])
+    if "instance" in params:
+        return seen, [seen.instance(params["series"], params["instance"])]
+    rows = seen.instances(params.get("series"))
+    if not rows:
+        raise NotFoundError
+    return seen, rows
+
+
 def check_settled(row: InstanceRow) -> None:
     """While an instance is being replaced its bytes and our label may differ: ask again in a second."""
     if row.in_change:

@@ -1,7 +1,7 @@
 import pytest
 
 from facade.errors import BadRequestError, NotAcceptableError
-from facade.routes.accept import Form, frame_form, instance_is_multipart, ranges, takes_json
+from facade.routes.accept import Form, frame_form, instance_form, ranges, takes_json
 
 HT = "1.2.840.10008.1.2.4.202"
 LE = "1.2.840.10008.1.2.1"
@@ -73,12 +73,47 @@ def test_what_cannot_be_read_is_refused(header):
         ranges(header)
 
 
-def test_whole_instances_are_multipart_unless_asked_for_bare():
-    assert instance_is_multipart(None, HT)
-    assert instance_is_multipart('multipart/related; type="application/dicom"; transfer-syntax=*', HT)
-    assert not instance_is_multipart(f"application/dicom; transfer-syntax={HT}", HT)
+DICOM = 'multipart/related; type="application/dicom"'
+
+
+@pytest.mark.parametrize(
+    ("header", "form"),
+    [
+        (None, NATIVE_PARTS),
+        ("*/*", NATIVE_PARTS),
+        (DICOM, NATIVE_PARTS),
+        ("application/dicom", NATIVE),
+        (f"application/dicom; transfer-syntax={LE}", NATIVE),
+        (f"{DICOM}; transfer-syntax=*", STORED_PARTS),
+        (f'{DICOM}; transfer-syntax="{HT}"', STORED_PARTS),
+        ("application/dicom; transfer-syntax=*", STORED),
+        (f"application/dicom; transfer-syntax={HT}", STORED),
+        (f"application/dicom; q=0.1, {DICOM}; transfer-syntax=*", STORED_PARTS),
+    ],
+)
+def test_whole_instances_are_explicit_little_endian_unless_another_form_is_asked_for(
+    header: str | None, form: Form
+) -> None:
+    assert instance_form(header, HT) == form
+
+
+def test_what_is_stored_as_explicit_little_endian_goes_out_as_it_is() -> None:
+    for header in ("application/dicom", f"application/dicom; transfer-syntax={LE}"):
+        assert instance_form(header, LE) == Form("stored", False, LE)
+    assert instance_form(DICOM, "1.2.840.10008.1.2") == NATIVE_PARTS
+
+
+@pytest.mark.parametrize("header", ["application/dicom; transfer-syntax=1.2.840.10008.1.2.4.90", "image/png"])
+def test_instances_in_any_other_form_are_refused(header: str) -> None:
+    for stored in (HT, LE):
+        with pytest.raises(NotAcceptableError):
+            instance_form(header, stored)
+
+
+def test_several_instances_need_an_envelope() -> None:
     with pytest.raises(NotAcceptableError):
-        instance_is_multipart(f"application/dicom; transfer-syntax={LE}", HT)
+        instance_form("application/dicom", HT, several=True)
+    assert instance_form("application/dicom, */*;q=0.1", HT, several=True) == NATIVE_PARTS
 
 
 def test_metadata_are_json():

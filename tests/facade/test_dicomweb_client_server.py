@@ -39,6 +39,10 @@ def test_it_gets_instances_and_frames(dicomweb_client: DICOMwebClient, door: Doo
     whole = dicomweb_client.retrieve_instance(*place, media_types=(("application/dicom", "*"),))
     assert whole.file_meta.TransferSyntaxUID == HT
     assert np.array_equal(whole.pixel_array, door.images[2])
+    explicit = (("application/dicom", "1.2.840.10008.1.2.1"),)
+    usual = dicomweb_client.retrieve_instance(*place, media_types=explicit)
+    assert usual.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
+    assert np.array_equal(usual.pixel_array, door.images[2])
     decoded = dicomweb_client.retrieve_instance_frames(
         *place, [3, 1], media_types=(("application/octet-stream", "1.2.840.10008.1.2.1"),)
     )

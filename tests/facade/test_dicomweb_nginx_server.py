@@ -78,20 +78,65 @@ def test_head_ranges_and_conditions_work(doctor: httpx.Client, study: tuple[str,
     assert (again.status_code, again.content) == (304, b"")
 
 
-def test_whole_instances_come_in_their_stored_form(
+DICOM = 'multipart/related; type="application/dicom"'
+LE = "1.2.840.10008.1.2.1"
+
+
+def test_whole_instances_come_in_their_stored_form_to_who_asks_for_it(
     doctor: httpx.Client, study: tuple[str, list[np.ndarray]]
 ) -> None:
     uid, images = study
     instance = f"/dicom-web/studies/{uid}/series/{uid}.1/instances/{uid}.1.1"
-    packed = doctor.get(instance, headers={"Accept": 'multipart/related; type="application/dicom"'})
+    packed = doctor.get(instance, headers={"Accept": f"{DICOM}; transfer-syntax=*"})
     (data,) = parts(packed)
-    bare = doctor.get(instance, headers={"Accept": "application/dicom"})
+    assert f"Content-Type: application/dicom; transfer-syntax={HT}\r\n".encode() in packed.content
+    bare = doctor.get(instance, headers={"Accept": "application/dicom; transfer-syntax=*"})
     assert bare.content == data
     assert np.array_equal(next(pixels.frames(parsed(data)))[0], images[0])
     for path in (f"/dicom-web/studies/{uid}", f"/dicom-web/studies/{uid}/series/{uid}.1"):
-        answer = doctor.get(path, headers={"Accept": 'multipart/related; type="application/dicom"'})
+        answer = doctor.get(path, headers={"Accept": f"{DICOM}; transfer-syntax=*"})
         assert len(parts(answer)) == 3
         assert data in parts(answer)
+
+
+def test_whole_instances_are_explicit_little_endian_to_everybody_else(
+    doctor: httpx.Client, study: tuple[str, list[np.ndarray]]
+) -> None:
+    uid, images = study
+    instance = f"/dicom-web/studies/{uid}/series/{uid}.1/instances/{uid}.1.3"
+    bare = doctor.get(instance, headers={"Accept": "application/dicom"})
+    assert bare.headers["content-type"] == f"application/dicom; transfer-syntax={LE}"
+    assert parsed(bare.content).file_meta.TransferSyntaxUID == LE
+    assert np.array_equal(parsed(bare.content).pixel_array, images[2])
+    for accept in (DICOM, "*/*"):
+        answer = doctor.get(f"/dicom-web/studies/{uid}", headers={"Accept": accept})
+        read = {parsed(part).SOPInstanceUID: parsed(part) for part in parts(answer)}
+        assert {one.file_meta.TransferSyntaxUID for one in read.values()} == {LE}
+        assert np.array_equal(read[f"{uid}.1.1"].pixel_array, images[0])
+    again = doctor.get(
+        instance, headers={"Accept": "application/dicom", "If-None-Match": bare.headers["etag"]}
+    )
+    assert (again.status_code, again.content) == (304, b"")
+    head = doctor.head(instance, headers={"Accept": "application/dicom"})
+    assert (head.status_code, head.content, head.headers["etag"]) == (200, b"", bare.headers["etag"])
+
+
+def test_several_ranges_are_answered_with_the_whole_frame(
+    doctor: httpx.Client, study: tuple[str, list[np.ndarray]]
+) -> None:
+    """RFC 9110 14.2: a server may ignore Range; what it says must be true."""
+    uid, _ = study
+    instance = f"/dicom-web/studies/{uid}/series/{uid}.1/instances/{uid}.1.1"
+    for path, accept in (
+        (frame(uid, 1), "image/jphc"),
+        (frame(uid, 1), "application/octet-stream"),
+        (instance, "application/dicom; transfer-syntax=*"),
+        (instance, "application/dicom"),
+    ):
+        whole = doctor.get(path, headers={"Accept": accept})
+        several = doctor.get(path, headers={"Accept": accept, "Range": "bytes=0-1,5-9"})
+        assert (several.status_code, several.content) == (200, whole.content), (path, accept)
+        assert "content-range" not in several.headers
 
 
 def test_the_study_is_found_with_its_korean_name(

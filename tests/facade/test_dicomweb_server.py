@@ -60,7 +60,7 @@ async def test_the_studys_imagingstudy_decides_on_every_form(
         f"studies/{study}/instances",
         f"studies/{study}/series/{study}.1/instances",
     ):
-        answer = await images.get(who, path)
+        answer = await images.get(who, path, accept="application/dicom; transfer-syntax=*, */*;q=0.5")
         assert answer.status_code == status, path
         assert ("x-accel-redirect" in answer.headers) == (
             status == 200 and path.endswith(("frames/1", f"{study}.1.1"))
@@ -74,8 +74,10 @@ async def test_files_of_a_study_that_an_operator_assigned_go_to_staff_only(
     study = await images.study(people["own"])
     journal = Corrections(images.index, images.world.services.settings.data_dir)
     journal.note(people["own"], reason="r", operator="o", at=1.0, study_uid=study)
-    assert (await images.get(who, instance_path(study))).status_code == files
-    if files == 404:
+    stored = "application/dicom; transfer-syntax=*"
+    assert (await images.get(who, instance_path(study), accept=stored)).status_code == files
+    if files == 404:  # decoded ones too, which only the pixels process could make
+        assert (await images.get(who, instance_path(study))).status_code == files
         assert (await images.get(who, f"studies/{study}")).status_code == files
     for path in (f"{instance_path(study)}/frames/1", f"studies/{study}/metadata"):
         assert (await images.get(who, path)).status_code == 200
@@ -138,7 +140,7 @@ async def test_other_forms_come_from_pixels(images: Images, people: dict[str, st
     assert packed.headers["x-accel-redirect"] == (
         f"/internal-pixels/instances/{oid}/frames/1?form=multipart&stored={HT}"
     )
-    whole = await images.get("doctor", instance_path(study), accept="application/dicom")
+    whole = await images.get("doctor", instance_path(study), accept="application/dicom; transfer-syntax=*")
     assert whole.headers["x-accel-redirect"] == f"/internal-orthanc/instances/{oid}/file"
     answer = await images.get("doctor", frames, accept="image/png")
     assert (answer.status_code, code_of(answer)) == (406, "ERR_106")
@@ -193,7 +195,8 @@ async def test_a_segmentation_is_shown_as_its_report_allows(
     study = await images.study(people["own"])
     series = await images.result(study, people["own"], status)
     for who, shown in (("doctor", doctor), ("patient", patient)):
-        direct = await images.get(who, f"studies/{study}/series/{series}/instances/{series}.1")
+        path = f"studies/{study}/series/{series}/instances/{series}.1"
+        direct = await images.get(who, path, accept="application/dicom; transfer-syntax=*")
         assert direct.status_code == (200 if shown else 404), who
         listed = (await images.get(who, f"studies/{study}/series")).json()
         assert (len(listed) == 2) == shown, who
@@ -299,3 +302,37 @@ async def test_a_study_without_a_record_in_hapi_is_not_served(images: Images, pe
         ),
     )
     assert (await images.get("admin", f"{instance_path(study)}/frames/1")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ("frames = 1000", 503),  # let through; no pixels process runs here
+        ("frames = 1001", 413),
+        ("rows = 8192, columns = 8192", 503),
+        ("rows = 8193, columns = 8192", 413),
+    ],
+)
+async def test_more_pictures_or_pixels_than_one_answer_holds_are_413(
+    images: Images, people: dict[str, str], change: str, status: int
+) -> None:
+    study = await images.study(people["own"])
+    with images.index.transaction() as database:
+        statement = f"UPDATE instances SET {change} WHERE sop_uid = ?"  # noqa: S608 - own text only
+        database.execute(statement, (f"{study}.1.1",))
+    answer = await images.get("doctor", f"{instance_path(study)}/rendered")
+    assert answer.status_code == status
+
+
+async def test_a_known_picture_is_304_only_for_who_may_see_it(images: Images, people: dict[str, str]) -> None:
+    study = await images.study(people["own"])
+    path = f"{instance_path(study)}/rendered"
+    tag = (await images.get("doctor", path, **{"if-none-match": "*"})).headers["etag"]
+    again = await images.get("doctor", path, **{"if-none-match": f'W/{tag}, "other"'})
+    assert (again.status_code, again.headers["etag"], again.content) == (304, tag, b"")
+    for changed in (f"{path}?quality=50", f"{path}?viewport=10,10", f"{instance_path(study, 2)}/rendered"):
+        answer = await images.get("doctor", changed, **{"if-none-match": tag})
+        assert answer.status_code == 503, changed  # other bytes, which pixels would make
+    for who in ("external", "patient"):
+        answer = await images.get(who, path, **{"if-none-match": tag})
+        assert answer.status_code == (304 if who == "patient" else 404), who

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydantic import SecretStr
+from pydicom.encaps import encapsulate
 
 from imaging import pixels
 from imaging.app import create
@@ -20,6 +21,7 @@ from tests.imaging.builders import bundled, file_bytes, mr, mr_file, multipart, 
 
 pytestmark = pytest.mark.server
 HT = "1.2.840.10008.1.2.4.202"
+RLE = "1.2.840.10008.1.2.5"
 NAME = "0" * 32 + ".stow"
 ABOUT = {
     "uploader": "Practitioner/1",
@@ -157,11 +159,37 @@ async def test_frames_are_decoded_and_packed(orthanc, client, children, tmp_path
             several.content.count(b"Content-Type: image/jphc; transfer-syntax=1.2.840.10008.1.2.4.202") == 2
         )
         assert (await http.get(f"{base}/4", params={"form": "single"})).status_code == 404
-        whole = await http.get(f"/instances/{oid}/file")
-        assert data in whole.content
-        many = await http.post("/multipart", json={"instances": [oid, oid]})
-        assert many.content.count(data) == 2
-        assert (await http.get(f"/instances/{'0' * 8}/file")).status_code == 404
+        for form, count in (("single", 1), ("multipart", 2)):
+            whole = await http.post(
+                "/instances", json={"instances": [[oid, HT, False]] * count, "form": form}
+            )
+            assert whole.content.count(data) == count
+        decoded = await http.post("/instances", json={"instances": [[oid, HT, True]], "form": "single"})
+        assert np.array_equal(parsed(decoded.content).pixel_array, values)
+        bad = {"instances": [["0" * 8, HT, False]], "form": "single"}
+        assert (await http.post("/instances", json=bad)).status_code == 404
+
+
+@pytest.mark.filterwarnings("ignore")
+async def test_what_cannot_be_decoded_is_406_alone_and_as_stored_among_others(orthanc, client, tmp_path):
+    broken = parsed(bundled("MR_small_RLE.dcm"))
+    broken.PixelData = encapsulate([bytes(64)])
+    broken.StudyInstanceUID = "1.2.5.7"
+    files = [mr_file(study_uid="1.2.5.7", series_uid="1.2.5.7.1"), file_bytes(broken, RLE)]
+    good, bad = [(await client.store(data)).orthanc_id for data in files]
+    async with running(orthanc, tmp_path) as http:
+
+        async def ask(*instances):
+            body = {"instances": list(instances), "form": "multipart"}
+            return await http.post("/instances", json=body)
+
+        assert (await ask([bad, RLE, True])).status_code == 406
+        both = await ask([good, "1.2.840.10008.1.2.1", False], [bad, RLE, True])
+        assert both.status_code == 200
+        assert files[0] in both.content
+        assert files[1] in both.content
+        assert f"Content-Type: application/dicom; transfer-syntax={RLE}\r\n".encode() in both.content
+    assert list((tmp_path / "stow").iterdir()) == []
 
 
 def take(tmp_path, arrival):

@@ -1,7 +1,9 @@
 """A file of 192 MiB is read, converted and passed on in a fraction of that memory."""
 
+import errno
 import hashlib
 import tracemalloc
+from io import BytesIO
 from pathlib import Path
 
 import httpx
@@ -10,6 +12,7 @@ import pytest
 
 from imaging import pixels
 from imaging.child import Children
+from imaging.errors import ScratchError
 from imaging.fetched import fetched
 from imaging.orthanc import OrthancClient
 from imaging.part10 import opened, parse
@@ -52,6 +55,35 @@ async def test_a_large_image_is_converted_in_less_memory_than_it_has(tmp_path):
         assert not any(np.any(frame) for frame, _ in pixels.frames(dataset))
 
 
+async def test_a_full_disk_is_the_disks_error_not_the_files(tmp_path):
+    """/dev/full is a disk that is always full."""
+    path = large.native(tmp_path / "small.dcm", 2)
+    async with Children(1) as children:
+        with pytest.raises(ScratchError) as caught:
+            await children.transcode(path, Path("/dev/full"))
+        assert caught.value.temporary
+        assert (await children.inspect_file(path)).pixel_error == ""
+
+    class Orthanc(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request):
+            return httpx.Response(200, stream=Zeros())
+
+    async with OrthancClient("http://orthanc", "u", "p", transport=Orthanc()) as client:
+        with pytest.raises(ScratchError):
+            await client.fetch(OID, FullDisk())
+
+
+class Zeros(httpx.AsyncByteStream):
+    async def __aiter__(self):
+        for _ in range(FRAMES):
+            yield bytes(large.FRAME)
+
+
+class FullDisk(BytesIO):
+    def write(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
 async def test_a_stored_file_comes_and_goes_in_pieces(tmp_path):
     received = hashlib.sha256()
 
@@ -62,11 +94,6 @@ async def test_a_stored_file_comes_and_goes_in_pieces(tmp_path):
             async for piece in request.stream:
                 received.update(piece)
             return httpx.Response(200, json={"ID": OID, "Status": "Success"})
-
-    class Zeros(httpx.AsyncByteStream):
-        async def __aiter__(self):
-            for _ in range(FRAMES):
-                yield bytes(large.FRAME)
 
     async with OrthancClient("http://orthanc", "u", "p", transport=Orthanc()) as client:
         tracemalloc.start()

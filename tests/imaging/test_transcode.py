@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from imaging import htj2k, pixels
+from imaging import htj2k, pixels, rewrite
 from imaging.frames import HTJ2K_LOSSLESS_RPCL
 from tests.imaging.builders import bundled, file_bytes, mr, mr_file, parsed, transcoded
 
@@ -136,6 +136,14 @@ def test_a_second_decoder_that_sees_other_pixels_keeps_the_original(monkeypatch)
     result = transcoded(mr_file())
     assert (result.outcome, result.data) == ("kept", None)
     assert "second decoder" in result.reason
+
+
+def test_frames_that_do_not_read_back_from_the_file_keep_the_original(monkeypatch):
+    real = rewrite.Encapsulated.add
+    monkeypatch.setattr(rewrite.Encapsulated, "add", lambda self, stream: real(self, stream[:-2]) + b"..")
+    result = transcoded(mr_file())
+    assert (result.outcome, result.data) == ("kept", None)
+    assert "read back" in result.reason
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
 from facade.hapi import HAPIClient
+from imaging.frames import EXPLICIT_LE, HTJ2K_LOSSLESS_RPCL
 from tests.servers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.server
@@ -102,6 +103,28 @@ async def test_a_study_of_an_unknown_patient_is_released_with_a_reason(arriving:
         )
         assert again.returncode == 1
         assert "already" in again.stderr
-    verified = neuronova(arriving, "study", "verify", study_uid)
-    assert verified.returncode == 0, verified.stdout
-    assert verified.stdout.startswith("1 instances are as they were received")
+    check_there_and_back(arriving, study_uid)
+
+
+def check_there_and_back(stack: Stack, study_uid: str) -> None:
+    """Converted, compared, restored and converted again; no worker runs here."""
+
+    def stored() -> str:
+        verified = neuronova(stack, "study", "verify", study_uid, "--json")
+        assert verified.returncode == 0, verified.stdout
+        assert verified.stderr == "1 instances are as they were received, 0 are not\n"
+        (row,) = json.loads(verified.stdout)
+        assert row["result"] == "as received"
+        return str(row["stored"])
+
+    assert stored() == EXPLICIT_LE
+    for _ in range(2):
+        for command, syntax in (("transcode", HTJ2K_LOSSLESS_RPCL), ("restore", EXPLICIT_LE)):
+            refused = neuronova(stack, "study", command, study_uid, "--reason", " ")
+            assert (refused.returncode, "reason" in refused.stderr) == (1, True)
+            done = neuronova(stack, "study", command, study_uid, "--reason", "a test")
+            assert done.returncode == 0, done.stderr
+            assert done.stdout.startswith(("1 converted", "1 with their original bytes, 0 as Explicit"))
+            assert stored() == syntax
+            refused = neuronova(stack, "study", command, "1.2.3.4", "--reason", "a test")
+            assert (refused.returncode, "no such study" in refused.stderr) == (1, True)
