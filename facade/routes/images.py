@@ -6,7 +6,7 @@ or not the caller's gives the same NotFoundError after the same calls.
 
 A SEG of the product follows its DiagnosticReport (found by the result key that its series carries): drafts
 for staff, released ones for all with the right, rejected or withdrawn ones and such without a report for
-nobody. A SEG of any other origin has no report, so only staff sees it.
+nobody. What a reader makes of the images (_READINGS) has no report that releases it, so only staff sees it.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ _MOST_KEPT = 2000
 # Only while HAPI is down: how long an answer of it is waited for, and when it is asked again.
 _PATIENCE_S = 1.5
 _AGAIN_S = 5.0
+# Segmentations, measurements, presentation states and key images (PS3.3 C.7.3.1.1.1), not the product's own.
+_READINGS = frozenset({"SEG", "SR", "PR", "KO"})
 DRAFT = frozenset({"registered", "partial", "preliminary"})
 # `decide` wants an instance-level read; which instance it is turns out later. No id of HAPI looks like this.
 _SOME_STUDY = "-"
@@ -233,7 +235,7 @@ async def is_shown(here: Images, decision: Decision, series: SeriesRow) -> bool:
     if series.state == "withdrawn":
         return False
     if not series.own:
-        return series.modality != "SEG" or not decision.released_only
+        return series.modality not in _READINGS or not decision.released_only
     if series.result_key is None:
         return not decision.released_only
     report = await here.by_identifier("DiagnosticReport", f"{names.AI_RESULT}|{series.result_key}")

@@ -81,24 +81,7 @@ class Images:
     async def result(self, study: str, patient_ref: str, status: str | None) -> str:
         """The product's SEG of a study, with a report in this status (None: without a report)."""
         key, series = uuid4().hex, f"{study}.9"
-        write_metadata(self.world.services.settings.data_dir, study, series, f"{series}.1", {})
-        self.index.add(
-            StudyRow(study, patient_ref),
-            SeriesRow(series, study, modality="SEG", own=True, result_key=key),
-            InstanceRow(
-                f"{series}.1",
-                series,
-                study,
-                patient_ref,
-                orthanc_id("p", study, series, "1"),
-                names.SEG_SOP_CLASS,
-                "1.2.840.10008.1.2.1",
-                "bit-1",
-                frames=3,
-                outcome="not-applicable",
-                own=True,
-            ),
-        )
+        self._add(patient_ref, SeriesRow(series, study, modality="SEG", own=True, result_key=key))
         if status is not None:
             await self.workers.create(
                 {
@@ -110,6 +93,33 @@ class Images:
                 }
             )
         return series
+
+    def reading(self, study: str, patient_ref: str, modality: str) -> str:
+        """What a reader made of the images and stored: the series."""
+        series = f"{study}.8"
+        self._add(patient_ref, SeriesRow(series, study, modality=modality))
+        return series
+
+    def _add(self, patient_ref: str, series: SeriesRow) -> None:
+        uid = series.series_uid
+        write_metadata(self.world.services.settings.data_dir, series.study_uid, uid, f"{uid}.1", {})
+        self.index.add(
+            StudyRow(series.study_uid, patient_ref),
+            series,
+            InstanceRow(
+                f"{uid}.1",
+                uid,
+                series.study_uid,
+                patient_ref,
+                orthanc_id("p", series.study_uid, uid, "1"),
+                names.SEG_SOP_CLASS,
+                "1.2.840.10008.1.2.1",
+                "bit-1",
+                frames=3,
+                outcome="not-applicable",
+                own=series.own,
+            ),
+        )
 
     async def get(self, who: str | None, path: str, method: str = "GET", **headers: str) -> httpx.Response:
         """One request under /dicom-web."""

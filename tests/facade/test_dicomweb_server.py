@@ -206,6 +206,22 @@ async def test_a_segmentation_is_shown_as_its_report_allows(
         assert whole[0]["00201206"]["Value"] == [2 if shown else 1], who
 
 
+@pytest.mark.parametrize("modality", ["SEG", "SR", "PR", "KO"])
+async def test_what_a_reader_makes_of_the_images_is_for_staff(
+    images: Images, people: dict[str, str], modality: str
+) -> None:
+    study = await images.study(people["own"])
+    series = images.reading(study, people["own"], modality)
+    for who, shown in (("doctor", True), ("patient", False)):
+        path = f"studies/{study}/series/{series}/instances/{series}.1"
+        whole = await images.get(who, path, accept="application/dicom; transfer-syntax=*")
+        assert whole.status_code == (200 if shown else 404), who
+        listed = (await images.get(who, f"studies/{study}/series")).json()
+        assert (len(listed) == 2) == shown, who
+        found = (await images.get(who, f"studies?StudyInstanceUID={study}")).json()
+        assert (modality in found[0]["00080061"]["Value"]) == shown, who
+
+
 async def test_a_withdrawn_series_is_served_to_nobody(images: Images, people: dict[str, str]) -> None:
     study = await images.study(people["own"])
     series = await images.result(study, people["own"], "final")
