@@ -97,9 +97,12 @@ async def review(
     """
     task, report = found.task, found.report
     wanted = "approved" if approve else "rejected"
-    if _business_status(task) == wanted and _was_shown(task, shown):
+    state = _business_status(task)
+    # What changed after its approval can no longer be signed, so it awaits another review.
+    is_outdated = state == "approved" and _reviewed_content(task) != found.content
+    if state == wanted and _was_shown(task, shown) and not is_outdated:
         return task  # the first answer was lost
-    if task.get("status") != "completed" or _business_status(task) != "awaiting-review":
+    if task.get("status") != "completed" or not (state == "awaiting-review" or is_outdated):
         raise WrongStateError("the task does not await a review")
     if report.get("status") != "preliminary":
         raise WrongStateError("the report is not a draft")
@@ -298,7 +301,8 @@ def _outputs(task: Mapping[str, Any], code: str) -> list[str]:
 
 
 def _reviewed_content(task: Mapping[str, Any]) -> str | None:
-    return next(iter(_outputs(task, _REVIEWED)), None)
+    """The fingerprint of the last review."""
+    return next(iter(reversed(_outputs(task, _REVIEWED))), None)
 
 
 def _was_shown(task: Mapping[str, Any], shown: str) -> bool:

@@ -51,15 +51,21 @@ async def test_a_signature_needs_an_approved_review(
     assert (refused.status_code, code_of(refused)) == (422, "ERR_403")
 
 
-async def test_what_changes_after_the_review_is_not_signed(
+async def test_what_changes_after_the_review_is_reviewed_again_before_it_is_signed(
     world: World, workers: HAPIClient, people: dict[str, str]
 ) -> None:
     case = await draft(world, workers, people)
     assert (await review(world, case)).status_code == 200
+    taken_back = await review(world, case, "reject")
+    assert (taken_back.status_code, code_of(taken_back)) == (422, "ERR_404"), "it awaits no review"
     changed = (await world.ask("rib", "GET", case["observation"])).json() | {"note": [{"text": "changed"}]}
     assert (await world.ask("rib", "PUT", case["observation"], json=changed)).status_code == 200
     refused = await sign(world, case)
     assert (refused.status_code, code_of(refused)) == (422, "ERR_403")
+    again = await review(world, case)
+    assert again.status_code == 200, again.text
+    signed = await sign(world, case)
+    assert (signed.status_code, signed.json()["status"]) == (200, "final")
 
 
 async def test_a_rejection_cancels_report_and_observations_and_nothing_can_be_signed(

@@ -108,9 +108,10 @@ export class ResultPanel extends HTMLElement {
     const state = stateOf(result);
     const { $review, $sign } = result.operations;
     const offered = [];
-    if (state === 'preliminary' && $review === null) offered.push('approve', 'reject');
-    if (state === 'approved' && $sign === null && !isChangedSinceReview(result)) offered.push('sign');
-    const tooOld = state === 'approved' && $sign === LOGIN_TOO_OLD;
+    const isOutdated = state === 'approved' && isChangedSinceReview(result);
+    if ((state === 'preliminary' || isOutdated) && $review === null) offered.push('approve', 'reject');
+    if (state === 'approved' && !isOutdated && $sign === null) offered.push('sign');
+    const tooOld = state === 'approved' && !isOutdated && $sign === LOGIN_TOO_OLD;
     if (tooOld) return [h('p', {}, this.t.loginTooOld), this.loginLink()];
     if (!offered.length) return [];
     const place = h('div', { class: 'acts' });

@@ -18,9 +18,9 @@ export function stateOf({ task, report, problem }) {
   return 'running';
 }
 
-// Whether something in the result is another thing than what was approved: then nobody can sign it.
+// Whether something in the result is another thing than what was approved last: then it is reviewed again.
 export function isChangedSinceReview({ task, content }) {
-  const reviewed = task?.output?.find(output => codeOf(output.type, OUTPUT) === 'reviewed-content');
+  const reviewed = task?.output?.findLast(output => codeOf(output.type, OUTPUT) === 'reviewed-content');
   return Boolean(reviewed) && reviewed.valueString !== content;
 }
 
