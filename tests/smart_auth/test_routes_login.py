@@ -265,7 +265,9 @@ async def test_a_session_is_a_caller_with_fixed_scopes(auth: SMARTAuth, browser:
     principal = await auth.authenticator.authenticate("GET", cookie=f"neuronova_session={_viewer(browser)}")
     assert principal.session
     assert principal.patient == "p1"
-    assert str(principal.scopes) == "user/DiagnosticReport.rs user/ImagingStudy.rs"
+    assert str(principal.scopes) == (
+        "user/Device.r user/DiagnosticReport.rs user/ImagingStudy.rs user/Observation.r"
+    )
 
 
 async def test_unsafe_requests_by_cookie_need_our_origin_and_the_csrf_value(

@@ -15,6 +15,7 @@ from imaging.orthanc import OrthancClient
 from imaging.orthanc_id import orthanc_id
 from imaging.pipeline import Pipeline
 from imaging.replace import Replacer
+from imaging.restore import Restorer
 from subscriptions.absent import Absences
 from subscriptions.pacs import Pacs
 
@@ -50,6 +51,7 @@ async def pacs(tmp_path: Path) -> AsyncIterator[Pacs]:
             children=children,
             replacer=replacer,
             pipeline=Pipeline(index, orthanc, children, replacer),
+            restorer=Restorer(index, orthanc, children, replacer),
             data_dir=tmp_path,
             complete_after_s=1.0,
         )
