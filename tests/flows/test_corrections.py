@@ -2,6 +2,7 @@
 
 import io
 import json
+from contextlib import suppress
 from typing import Any
 
 import pymysql
@@ -9,6 +10,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from sqlalchemy.engine import make_url
 
+from facade.audit.spool import decode
 from imaging.corrections import Corrections
 from tests.flows.command import assign, command, killed_until_done, merge, refused
 from tests.flows.pipeline import Clinic, Study, file_of
@@ -203,9 +205,15 @@ def test_a_signed_report_stands_in_the_way_until_it_is_withdrawn(
 
 
 def recorded(clinic: Clinic, kind: str, patient_id: str) -> set[str]:
-    """Phases of a command that are in the trail of a patient."""
+    """Phases of a command that are in the trail for a patient, shipped or not."""
+    lines: list[bytes] = []
+    for path in (clinic.stack.var / "spool").glob("*.spool"):
+        with suppress(FileNotFoundError):  # it was shipped meanwhile, and is found in the store
+            lines += path.read_bytes().splitlines()
+    spooled = [record["event"] for record in map(decode, lines) if record is not None]
     shipped = clinic.search("AuditEvent", patient=f"Patient/{patient_id}", _count="200")
-    mine = [text for text in map(json.dumps, shipped) if kind in text]
+    text = [json.dumps(event) for event in [*spooled, *shipped]]
+    mine = [one for one in text if kind in one and f"Patient/{patient_id}" in one]
     return {phase for phase in ("intent", "outcome") for one in mine if phase in one}
 
 
