@@ -114,13 +114,7 @@ def installation(programs: Sequence[str] = ()) -> Iterator[Installation]:
         supervisord = started.supervisord
         run = Run.load(settings.base_url, var, ROOT)
         run.live["dicom_port"] = settings.dicom_port
-        for step in (
-            people.register_app,
-            people.first_administrator,
-            people.hospital,
-            people.staff,
-            people.patients,
-        ):
+        for step in people.ALL:
             step(run)
         yield Installation(settings, dict(started.secrets), start_s, run)
     finally:

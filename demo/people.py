@@ -136,3 +136,7 @@ def patients(run: Run) -> str:
         other = admin.create({"resourceType": "Organization", "active": True, "name": "Demo Other Hospital"})
         _invite(run, "external", "external", None, organization=other["id"])
     return f"{run.facts['patient']} (MRN {mrn}), {run.facts['second']}"
+
+
+ALL = (register_app, first_administrator, hospital, staff, patients)
+"""The steps that bring everybody in, in their order."""

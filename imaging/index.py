@@ -12,11 +12,10 @@ Safe for threads and processes: a connection per thread and process, WAL, `synch
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, fields
 from pathlib import Path
@@ -395,8 +394,3 @@ def _check(database: sqlite3.Connection, row: InstanceRow) -> Literal["new", "kn
     if known[3] != row.digest:
         raise OtherPixelsError("The instance is known with other pixels.")
     return "known"
-
-
-def to_json(value: Mapping[str, Any]) -> str:
-    """JSON for a text column: compact, stable."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

@@ -7,7 +7,8 @@ import pytest
 from pydicom import Dataset
 
 from inference.training.phantom import write_study
-from tests.flows.pipeline import HOSPITAL, PROGRAMS, Clinic, read_folder
+from tests.flows.files import read_folder
+from tests.flows.pipeline import HOSPITAL, PROGRAMS, Clinic
 from tests.flows.queues import Queues
 from tests.servers.stack import Stack
 

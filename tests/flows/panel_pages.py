@@ -139,13 +139,7 @@ def main(folder: Path) -> int:
         stack.need()
         run = Run.load(stack.base_url, stack.var, ROOT)
         for step in (
-            *(
-                people.register_app,
-                people.first_administrator,
-                people.hospital,
-                people.staff,
-                people.patients,
-            ),
+            *people.ALL,
             *(main_job.order, main_job.upload, main_job.available, main_job.report),
         ):
             step(run)

@@ -5,12 +5,10 @@ whole.
 import asyncio
 import io
 import json
-import os
-import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +24,8 @@ from facade.hapi import HAPIClient
 from imaging.index import Index, InstanceRow, UploadRow
 from imaging.inspection import Inspection
 from imaging.read import inspect
-from imaging.settings import ImagingSettings
-from subscriptions.settings import SubscriptionsSettings
+from tests.flows.files import file_of
+from tests.flows.standing import standing_still
 from tests.servers.stack import Stack, wait_for
 
 PROGRAMS = (
@@ -311,15 +309,15 @@ class Clinic:
         """Orders of this study's patient in OpenEMR."""
         return self.orders_of(self._number(study))
 
-    def orders_of(self, number: str) -> int:
+    def orders_of(self, number: str, *, active_only: bool = False) -> int:
         """The same for a patient by number."""
         url = make_url(self.stack.openemr_url)
         login: dict[str, Any] = url.translate_connect_args(username="user")
         with pymysql.connect(**login) as connection, connection.cursor() as cursor:
             cursor.execute(
                 "SELECT COUNT(*) FROM procedure_order o JOIN patient_data p ON p.pid = o.patient_id"
-                " WHERE p.pubpid = %s",
-                (number,),
+                " WHERE p.pubpid = %s AND o.activity >= %s",
+                (number, int(active_only)),
             )
             row = cursor.fetchone()
         return int(row[0]) if row else 0
@@ -372,27 +370,6 @@ class Clinic:
         return False
 
 
-class standing_still:
-    """A process is stopped for the time of the block; the value says whether it was there to stop."""
-
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-
-    def __enter__(self) -> bool:
-        return _signal(self._pid, signal.SIGSTOP)
-
-    def __exit__(self, *_: object) -> None:
-        _signal(self._pid, signal.SIGCONT)
-
-
-def _signal(pid: int, number: signal.Signals) -> bool:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def _upload(found: Inspection) -> UploadRow:
     return UploadRow(
         orthanc_id=found.orthanc_id,
@@ -407,37 +384,6 @@ def _upload(found: Inspection) -> UploadRow:
         inspection=found.to_json(),
         at=time.time(),
     )
-
-
-def clinic_settings(variables: Mapping[str, str]) -> SubscriptionsSettings:
-    """Settings of a process, from the variables that it is started with."""
-    return SubscriptionsSettings.model_validate(_own(variables, "SUBSCRIPTIONS_"))
-
-
-def imaging_settings(variables: Mapping[str, str]) -> ImagingSettings:
-    """The same for images."""
-    return ImagingSettings.model_validate(_own(variables, "IMAGING_"))
-
-
-def _own(variables: Mapping[str, str], prefix: str) -> dict[str, str]:
-    return {
-        name.removeprefix(prefix).lower(): value
-        for name, value in variables.items()
-        if name.startswith(prefix)
-    }
-
-
-def file_of(dataset: Dataset) -> bytes:
-    """A data set as a PS3.10 file."""
-    buffer = io.BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
-
-
-def read_folder(directory: Path) -> Iterator[Dataset]:
-    """Every DICOM file of a folder, in the order of their names."""
-    for path in sorted(directory.glob("*.dcm")):
-        yield dcmread(path)
 
 
 def _derived(study_uid: str, uid: str) -> str:

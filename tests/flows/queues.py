@@ -5,7 +5,8 @@ from typing import Any
 
 from subscriptions.lease import Leases
 from subscriptions.queue import Enqueued, JobQueue, connect
-from tests.flows.pipeline import Clinic, standing_still
+from tests.flows.pipeline import Clinic
+from tests.flows.standing import standing_still
 from tests.servers.stack import wait_for
 
 

@@ -8,7 +8,8 @@ from pydicom import Dataset, dcmread
 
 from imaging.corrections import Corrections
 from tests.flows.command import assign, command
-from tests.flows.pipeline import Clinic, Study, file_of
+from tests.flows.files import file_of
+from tests.flows.pipeline import Clinic, Study
 from tests.servers.stack import wait_for
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300, func_only=True)]

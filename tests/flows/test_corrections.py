@@ -3,17 +3,15 @@
 import io
 import json
 from contextlib import suppress
-from typing import Any
 
-import pymysql
 import pytest
 from pydicom import Dataset, dcmread
-from sqlalchemy.engine import make_url
 
 from facade.audit.spool import decode
 from imaging.corrections import Corrections
 from tests.flows.command import assign, command, killed_until_done, merge, refused
-from tests.flows.pipeline import Clinic, Study, file_of
+from tests.flows.files import file_of
+from tests.flows.pipeline import Clinic, Study
 from tests.flows.queues import Queues
 from tests.servers.stack import wait_for
 
@@ -118,7 +116,10 @@ def test_two_records_become_one_with_studies_and_orders_wherever_the_command_is_
     assert clinic.read(f"Task/{first['id']}")["status"] == "entered-in-error"
     wait_for(lambda: clinic.orders_of(number) == 2, "the order under the record that stays")
     old_number = given_up["identifier"][0]["value"]
-    wait_for(lambda: active_orders(clinic, old_number) == 0, "the order of the old record to be closed")
+    wait_for(
+        lambda: clinic.orders_of(old_number, active_only=True) == 0,
+        "the order of the old record to be closed",
+    )
 
     late = dcmread(io.BytesIO(study.files[0]))
     late.StudyInstanceUID, late.SeriesInstanceUID = f"{study.uid}.1", f"{study.uid}.2"
@@ -215,16 +216,3 @@ def recorded(clinic: Clinic, kind: str, patient_id: str) -> set[str]:
     text = [json.dumps(event) for event in [*spooled, *shipped]]
     mine = [one for one in text if kind in one and f"Patient/{patient_id}" in one]
     return {phase for phase in ("intent", "outcome") for one in mine if phase in one}
-
-
-def active_orders(clinic: Clinic, number: str) -> int:
-    """Orders of a patient that OpenEMR shows."""
-    login: dict[str, Any] = make_url(clinic.stack.openemr_url).translate_connect_args(username="user")
-    with pymysql.connect(**login) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT COUNT(*) FROM procedure_order o JOIN patient_data p ON p.pid = o.patient_id"
-            " WHERE p.pubpid = %s AND o.activity = 1",
-            (number,),
-        )
-        row = cursor.fetchone()
-    return int(row[0]) if row else -1

@@ -10,7 +10,8 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from imaging.metadata import read_tags
-from tests.flows.pipeline import MRN, Clinic, Study, file_of
+from tests.flows.files import file_of
+from tests.flows.pipeline import MRN, Clinic, Study
 from tests.servers.stack import wait_for
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300, func_only=True)]

@@ -13,7 +13,8 @@ from pydicom import Dataset, dcmread
 
 from facade.audit.spool import decode
 from imaging.read import inspect
-from tests.flows.pipeline import Clinic, file_of
+from tests.flows.files import file_of
+from tests.flows.pipeline import Clinic
 from tests.servers.stack import wait_for
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300, func_only=True)]

@@ -15,7 +15,9 @@ from subscriptions.bundles import load
 from subscriptions.clients import open_base
 from subscriptions.pacs import open_pacs
 from subscriptions.propose import propose_inference
-from tests.flows.pipeline import Clinic, Study, clinic_settings, file_of, imaging_settings
+from tests.flows.files import file_of
+from tests.flows.pipeline import Clinic, Study
+from tests.flows.settings import clinic_settings, imaging_settings
 from tests.servers.stack import wait_for
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300, func_only=True)]

@@ -13,8 +13,9 @@ from pydicom import Dataset
 
 from subscriptions.names import NOTIFICATION_CHANNEL
 from subscriptions.queue import Enqueued
-from tests.flows.pipeline import Clinic, standing_still
+from tests.flows.pipeline import Clinic
 from tests.flows.queues import Queues
+from tests.flows.standing import standing_still
 from tests.servers.stack import wait_for
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300, func_only=True)]

@@ -58,8 +58,7 @@ def hospital(stack: Stack) -> Iterator[Run]:
     """
     run = Run.load(stack.base_url, stack.var, ROOT)
     run.live["dicom_port"] = stack.settings.dicom_port
-    steps = (people.register_app, people.first_administrator, people.hospital, people.staff, people.patients)
-    for step in steps:
+    for step in people.ALL:
         step(run)
         run.save()
     yield run
