@@ -45,10 +45,14 @@ async def _entry(gate: Gate, raw: Any, index: int, sent: Preconditions) -> dict[
         async with access.audited(fresh, entry.asked.interaction):
             found = await respond(fresh, entry.asked, entry)
     except FacadeError as error:
-        status = outcome.status_of(error)
-        said = outcome.operation_outcome(error)
-        return {"response": {"status": str(status), "outcome": said}}
+        return refused(error)
     return shown(found)
+
+
+def refused(error: FacadeError) -> dict[str, Any]:
+    """Return what went wrong as the entry of a response Bundle."""
+    said = outcome.operation_outcome(error)
+    return {"response": {"status": str(outcome.status_of(error)), "outcome": said}}
 
 
 def shown(found: Response) -> dict[str, Any]:

@@ -17,6 +17,9 @@ from facade.idempotency import Idempotency
 from facade.operations import operation
 from facade.preconditions import Preconditions, version_seen
 from facade.request import Request, criteria
+from smart_auth.interaction import Decision
+
+_READING = frozenset({"read", "vread", "search", "history-instance", "history-type"})
 
 
 class Sent(Protocol):
@@ -46,15 +49,10 @@ async def respond(gate: Gate, asked: Request, sent: Sent, *, may_pass: bool = Fa
     """Decide and answer; `may_pass`: nginx may carry the answer."""
     interaction, conditions = asked.interaction, sent.conditions
     decision = gate.decide(interaction)
+    if interaction.kind in _READING or interaction.operation == "$everything":
+        async with gate.in_time():
+            return await _read(gate, decision, asked, sent, may_pass=may_pass)
     match interaction.kind:
-        case "read":
-            return await reading.read(gate, decision, asked, conditions, may_pass=may_pass)
-        case "vread":
-            return await reading.vread(gate, decision, asked, conditions)
-        case "history-instance" | "history-type":
-            return await history.history(gate, decision, asked)
-        case "search":
-            return await searching.search(gate, decision, asked)
         case "delete":
             version = version_seen(conditions.if_match, None)
             return await writing.delete(gate, decision, interaction, version)
@@ -71,6 +69,20 @@ async def respond(gate: Gate, asked: Request, sent: Sent, *, may_pass: bool = Fa
     if conditions.idempotency_key is not None:
         return await _create_once(gate, asked, body, conditions.idempotency_key, conditions.prefer)
     return (await writing.create(gate, decision, interaction, body, conditions.prefer))[0]
+
+
+async def _read(gate: Gate, decision: Decision, asked: Request, sent: Sent, *, may_pass: bool) -> Response:
+    """Answer what changes nothing."""
+    match asked.interaction.kind:
+        case "read":
+            return await reading.read(gate, decision, asked, sent.conditions, may_pass=may_pass)
+        case "vread":
+            return await reading.vread(gate, decision, asked, sent.conditions)
+        case "search":
+            return await searching.search(gate, decision, asked)
+        case "operation":
+            return await operation(gate, decision, asked, sent)
+    return await history.history(gate, decision, asked)
 
 
 async def _create_once(

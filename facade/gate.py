@@ -6,13 +6,16 @@ upstream calls and get the same answer.
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from facade import log
 from facade.audit.event import Action, Outcome, Who, audit_event
-from facade.errors import HAPIGoneError, HAPINotFoundError, NotFoundError, RefusedError
+from facade.errors import HAPIGoneError, HAPINotFoundError, NotFoundError, RefusedError, TooCostlyError
 from facade.hapi import Params
 from facade.sharing import shared_patients
 from facade.state import Services
@@ -46,6 +49,7 @@ class Gate:
         self.who = who(principal, address)
         self.raw = ""
         """Method and address as they came, for the trail."""
+        self._began = time.monotonic()
         self._facts: Mapping[str, str] = {}
         self._visible: dict[tuple[str, str], dict[str, Any] | None] = {}
         self._targets: dict[tuple[str, str], dict[str, Any]] = {}
@@ -79,6 +83,22 @@ class Gate:
         if not decision.allowed:
             raise RefusedError(decision.code or "ERR_003", decision.reason)
         return decision
+
+    @asynccontextmanager
+    async def in_time(self) -> AsyncIterator[None]:
+        """End what only reads when the request has lasted too long: TooCostlyError.
+
+        Bounds by count do not bound the time: a few thousand entries can be a minute of HAPI. The entries of
+        a batch share the time of their request.
+        """
+        left = self._began + self.services.settings.read_timeout_s - time.monotonic()
+        try:
+            async with asyncio.timeout(left) as limit:
+                yield
+        except TimeoutError:
+            if limit.expired():
+                raise TooCostlyError() from None
+            raise
 
     async def confirm(self, decision: Decision, resource: Mapping[str, Any], *, linked: bool = False) -> bool:
         """Whether this resource is covered; `linked`: a resource known to be visible refers to it."""

@@ -29,6 +29,9 @@ class FacadeSettings(BaseSettings):
     body_max_bytes: int = Field(5 * 1024**2, description="Largest FHIR body")
     answer_max_bytes: int = Field(32 * 1024**2, description="Largest answer of HAPI that is read into memory")
     hapi_timeout_s: float = Field(10.0, description="Time that HAPI has for one answer")
+    read_timeout_s: float = Field(
+        30.0, description="Time that a request which only reads has, before it is told to ask for less"
+    )
     hapi_connections: int = Field(50, description="Connections to HAPI")
     bundle_entries: int = Field(100, description="Most entries of a batch or transaction")
     page_default: int = Field(50, description="Entries of a page when the client names no _count")

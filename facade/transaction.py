@@ -21,7 +21,7 @@ import orjson
 from starlette.responses import Response
 
 from facade import access, answer, bundle, changes, names, references, rules, writing
-from facade.batch import shown
+from facade.batch import refused, shown
 from facade.bundle import Entry, placed
 from facade.changes import Change, translated
 from facade.dispatch import respond
@@ -340,11 +340,17 @@ async def _replayed(gate: Gate, entries: Sequence[Entry], earlier: Mapping[str, 
 async def _answer(
     gate: Gate, entries: Sequence[Entry], reads: Sequence[Entry], answered: Mapping[int, Resource]
 ) -> Response:
-    """Answer the reads from what is stored now, and put everything into the order of the request."""
+    """Answer the reads from what is stored now, and put everything into the order of the request.
+
+    The writes are done: a read that fails now says so in its own entry.
+    """
     found = dict(answered)
     for entry in reads:
         fresh = gate.entry(entry.index, entry.sent)
-        async with access.audited(fresh, entry.asked.interaction):
-            found[entry.index] = shown(await respond(fresh, entry.asked, entry))
+        try:
+            async with access.audited(fresh, entry.asked.interaction):
+                found[entry.index] = shown(await respond(fresh, entry.asked, entry))
+        except FacadeError as error:
+            found[entry.index] = refused(error)
     body = {"resourceType": "Bundle", "type": "transaction-response"}
     return answer.bundle({**body, "entry": [found[entry.index] for entry in entries]})

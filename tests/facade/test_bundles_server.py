@@ -117,6 +117,19 @@ async def test_a_transaction_ties_what_it_makes_together(world: World, people: d
     assert {"create", "search"} & kinds, "entries are recorded one by one"
 
 
+async def test_a_read_that_fails_after_the_writes_says_so_in_its_own_entry(
+    facade_with: Any, people: dict[str, str]
+) -> None:
+    async with facade_with(read_timeout_s=0.0) as late:
+        await late.sign_in("doctor", "doctor", fhir_user=people["doctor"])
+        new = order(people["own"], people["doctor"])
+        answer = await post(
+            late, "doctor", "transaction", entry("GET", people["own"]), entry("POST", "ServiceRequest", new)
+        )
+        assert statuses(answer) == ["403", "201"]
+        assert "ERR_109" in str(answer.json()["entry"][0]["response"]["outcome"])
+
+
 async def test_a_transaction_that_fails_leaves_nothing(world: World, people: dict[str, str]) -> None:
     value = uuid4().hex
     marked = order(people["own"], people["doctor"], identifier=[{"system": OTHER, "value": value}])

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,6 +22,7 @@ from facade.settings import FacadeSettings
 from tests.facade.world import settings_of
 from tests.imaging.builders import mr_file, multipart
 from tests.servers.stack import Stack, wait_for
+from tests.servers.standing import standing_still
 
 pytestmark = pytest.mark.server
 FAILURES = 2
@@ -48,7 +47,6 @@ def server(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
             wait_for(path.exists, "Redis' socket")
             yield process
         finally:
-            process.send_signal(signal.SIGCONT)
             process.terminate()
 
 
@@ -73,16 +71,16 @@ async def test_a_hung_redis_holds_nobody_once_its_circuit_is_open(
         await redis.set("text", "x")
         with pytest.raises(ResponseError):  # an answer that says no is an answer
             await redis.incr("text")
-        server.send_signal(signal.SIGSTOP)
-        for _ in range(FAILURES):
-            with pytest.raises(RedisError):
-                await redis.set("a", "b")
-        # Nobody waits now, however long Redis would be given.
-        redis.connection_pool.connection_kwargs["socket_timeout"] = None
-        async with asyncio.timeout(LIMIT_S):
-            answers = await asyncio.gather(*(redis.set("a", "b") for _ in range(20)), return_exceptions=True)
-        assert all(isinstance(answer, RedisConnectionError) for answer in answers)
-        server.send_signal(signal.SIGCONT)
+        with standing_still(server.pid):
+            for _ in range(FAILURES):
+                with pytest.raises(RedisError):
+                    await redis.set("a", "b")
+            # Nobody waits now, however long Redis would be given.
+            redis.connection_pool.connection_kwargs["socket_timeout"] = None
+            async with asyncio.timeout(LIMIT_S):
+                asked = (redis.set("a", "b") for _ in range(20))
+                answers = await asyncio.gather(*asked, return_exceptions=True)
+            assert all(isinstance(answer, RedisConnectionError) for answer in answers)
         await closed_again(lambda: redis.set("a", "b"))
         assert await redis.get("a") == b"b"
 
@@ -103,13 +101,10 @@ async def upload(servers: Stack) -> AsyncIterator[tuple[str, str]]:
 @contextmanager
 def standing(pids: Sequence[int]) -> Iterator[None]:
     """Processes that do nothing for a while."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
+    with ExitStack() as stack:
         for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+            stack.enter_context(standing_still(pid))
+        yield
 
 
 def readers(process: int) -> list[int]:

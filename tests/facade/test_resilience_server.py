@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -16,6 +13,7 @@ from tests.facade import stored
 from tests.facade.stored import Images
 from tests.facade.world import World, code_of
 from tests.servers.stack import Stack
+from tests.servers.standing import standing_still
 from tests.smart_auth.flow import Flow, log_in
 
 pytestmark = pytest.mark.server
@@ -24,15 +22,9 @@ LIMIT_S = 30
 PATIENT_S = 300.0
 
 
-@contextmanager
-def hung(stack: Stack) -> Iterator[None]:
+def hung(stack: Stack) -> standing_still:
     """HAPI takes connections and answers nothing."""
-    pid = stack.pid("hapi")
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
+    return standing_still(stack.pid("hapi"))
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +87,33 @@ async def test_what_was_never_seen_is_not_shown_while_nobody_can_say_whose_it_is
         async with asyncio.timeout(LIMIT_S):
             answer = await images.get("doctor", f"studies/{study}/series")
     assert (answer.status_code, code_of(answer)) == (503, "ERR_502")
+
+
+async def test_what_only_reads_ends_in_time_and_what_writes_is_carried_out(
+    facade_with: Any, hapi: Stack, people: dict[str, str]
+) -> None:
+    async with facade_with(hapi_timeout_s=PATIENT_S, read_timeout_s=1.0) as world:
+        await world.sign_in("doctor", "doctor", fhir_user=people["doctor"])
+        search = f"Observation?subject={people['own']}&_include=Observation:subject"
+        entries = [{"request": {"method": "GET", "url": search}}] * 3
+        batch = {"resourceType": "Bundle", "type": "batch", "entry": entries}
+        new = {"resourceType": "Condition", "subject": {"reference": people["own"]}, "code": {"text": "cold"}}
+        before = len(world.trail())
+        with hung(hapi):
+            writing = asyncio.create_task(world.ask("doctor", "POST", "Condition", json=new))
+            async with asyncio.timeout(LIMIT_S):
+                for asked in (search, f"{people['own']}/$everything", "Observation/_history", people["own"]):
+                    answer = await world.ask("doctor", "GET", asked)
+                    assert (answer.status_code, code_of(answer)) == (403, "ERR_109")
+                answer = await world.ask("doctor", "POST", "", json=batch)
+                said = [entry["response"]["status"] for entry in answer.json()["entry"]]
+                assert said == ["403"] * 3, "the entries share the time of their request"
+            assert not writing.done()
+        async with asyncio.timeout(LIMIT_S):
+            assert (await writing).status_code == 201
+        refused = [record["event"] for record in world.trail()[before:]]
+        assert [event.get("outcomeDesc") for event in refused].count("ERR_109") == 7
+        assert (await world.ask("doctor", "GET", search)).status_code == 200
 
 
 async def test_the_circuit_opens_and_closes_again(

@@ -6,8 +6,8 @@ from typing import Any
 from subscriptions.lease import Leases
 from subscriptions.queue import Enqueued, JobQueue, connect
 from tests.flows.pipeline import Clinic
-from tests.flows.standing import standing_still
 from tests.servers.stack import wait_for
+from tests.servers.standing import standing_still
 
 
 class Queues:

@@ -6,6 +6,7 @@ directory a slice is gone.
 """
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ from subscriptions.names import NOTIFICATION_CHANNEL
 from subscriptions.queue import Enqueued
 from tests.flows.pipeline import Clinic
 from tests.flows.queues import Queues
-from tests.flows.standing import standing_still
 from tests.servers.stack import wait_for
+from tests.servers.standing import standing_still
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300, func_only=True)]
 
@@ -100,19 +101,21 @@ def test_an_inference_worker_killed_between_segmentation_and_report(
 def test_an_inference_worker_killed_right_after_the_report(
     clinic: Clinic, queues: Queues, brain: list[Dataset]
 ) -> None:
-    for _ in range(4):  # the moment is short: a busy machine may miss it
-        study = clinic.study(brain)
-        clinic.send(study.files)
-        (task,) = wait_for(lambda study=study: clinic.tasks(study), "a task", 60)
-        is_hit = clinic.stop_at(
-            "worker-inference",
-            lambda study=study: clinic.reports(study),
-            lambda task=task: queues.is_running("inference", task["id"]),
-            is_missed=lambda task=task: queues.is_done("run_inference", task["id"]),
-        )
-        if is_hit:
-            break
-    assert is_hit
+    study = clinic.study(brain)
+    clinic.send(study.files)
+    wait_for(lambda: [task for task in clinic.tasks(study) if task["status"] == "in-progress"], "its task")
+    with ExitStack() as held:
+        with standing_still(clinic.stack.pid("hapi")) as stands:
+            assert stands
+            wait_for(lambda: clinic.segmentations(study), "the segmentation")
+            # From here on the end of the job cannot be recorded.
+            assert held.enter_context(standing_still(clinic.stack.pid("redis")))
+        wait_for(lambda: clinic.reports(study), "the report")
+        clinic.stack.kill("worker-inference")
+        # With it goes what the worker has said to its socket: that the job is done.
+        clinic.stack.kill("redis")
+    clinic.stack.wait_ready("redis")
+    (task,) = clinic.tasks(study)
     # Reconcile does not ask for a Task that has its result; a repeated delivery does.
     wait_for(lambda: queues.ask("run_inference", task["id"]) is Enqueued.TAKEN_OVER, "the next attempt", 60)
     wait_for(
@@ -217,13 +220,19 @@ def test_redis_empty_while_a_proposal_and_then_a_task_wait(
     clinic.wait_available(study)
     id_ = clinic.imaging_studies(study)[0]["id"]
     wait_for(lambda: queues.is_waiting("inference", id_), "the proposal to be asked for")
-    queues.empty()
-    clinic.stack.start("worker-inference")
-    clinic.kill_at("worker-inference", lambda: clinic.tasks(study))
-    clinic.stack.stop("worker-inference")
-    assert clinic.reports(study) == [], "the task was done before its worker could be killed"
-    queues.empty()
-    clinic.stack.start("worker-inference")
+    try:
+        queues.empty()
+        wait_for(lambda: queues.is_waiting("inference", id_), "the proposal to be asked for again")
+        # Nobody asks for the task until the worker that proposed it is gone.
+        with standing_still(clinic.stack.pid("receiver")), standing_still(clinic.stack.pid("scheduler")):
+            clinic.stack.start("worker-inference")
+            clinic.kill_at("worker-inference", lambda: clinic.tasks(study))
+            clinic.stack.stop("worker-inference")
+        (task,) = clinic.tasks(study)
+        wait_for(lambda: queues.is_waiting("inference", task["id"]), "the task to be asked for")
+        queues.empty()
+    finally:
+        clinic.stack.start("worker-inference")
     clinic.wait_task(study, "completed")
     clinic.assert_images_whole(study)
     clinic.assert_result_whole(study)
