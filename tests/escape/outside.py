@@ -53,8 +53,8 @@ class OutsideDoor:
             connection.endheaders(body or None)
             response = connection.getresponse()
             return Answer(response.status, dict(response.getheaders()), response.read())
-        except (http.client.HTTPException, ConnectionError) as error:
-            # To hang up is an answer too, if it is the same one in both worlds.
+        except (http.client.HTTPException, ConnectionError, TimeoutError) as error:
+            # To hang up or to say nothing is an answer too, if it is the same one in both worlds.
             return Answer(0, {}, type(error).__name__.encode())
         finally:
             connection.close()
