@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -32,7 +33,7 @@ from bench.rows import Row, at_least_times, print_rows, stated
 from imaging import htj2k
 from imaging.child import Children
 from imaging.fetched import nameless
-from imaging.part10 import in_memory
+from imaging.part10 import opened
 from imaging.transcode import transcode
 
 ROUNDS = 5
@@ -57,15 +58,15 @@ def rows(rounds: int = ROUNDS) -> Iterator[Row]:
     """Worker against bare codec, two processes and children against one, decoding against OpenJPEG."""
     for size in SIZES:
         slices = images(size)
-        files = [dicom_file(values, number) for number, values in enumerate(slices)]
-        ours, reference = turns(rounds, worker, bare, list(zip(files, slices, strict=True)))
         megabytes = sum(values.nbytes for values in slices) / 1e6
-        name = f"HTJ2K worker, verified, {size.name} of {BITS} bits"
-        yield at_least_times(name, megabytes / ours, "MB/s", megabytes / reference, WORKER_BUDGET)
-        for children in (1, 2):
-            seconds = median(asyncio.run(through_children(files, children, rounds)))
-            title = f"the same through {children} {'child' if children == 1 else 'children'}"
-            yield stated(title, megabytes / seconds, "MB/s", megabytes / reference)
+        with written(slices) as files:
+            ours, reference = turns(rounds, worker, bare, list(zip(files, slices, strict=True)))
+            name = f"HTJ2K worker, verified, {size.name} of {BITS} bits"
+            yield at_least_times(name, megabytes / ours, "MB/s", megabytes / reference, WORKER_BUDGET)
+            for children in (1, 2):
+                seconds = median(asyncio.run(through_children(files, children, rounds)))
+                title = f"the same through {children} {'child' if children == 1 else 'children'}"
+                yield stated(title, megabytes / seconds, "MB/s", megabytes / reference)
     one, two = processes(rounds)
     yield at_least_times("HTJ2K worker, two processes against one", two, "MB/s", one, TWO_BUDGET)
     slices = images(SCALED)
@@ -78,10 +79,10 @@ def rows(rounds: int = ROUNDS) -> Iterator[Row]:
     yield at_least_times(name, megabytes / ours, "MB/s", megabytes / openjpeg, DECODE_BUDGET)
 
 
-def worker(data: bytes) -> None:
+def worker(path: Path) -> None:
     """The product's way with one file, in this process."""
-    with tempfile.TemporaryFile() as target:
-        transcode(in_memory(data), target)
+    with opened(path) as file, tempfile.TemporaryFile(dir=path.parent) as target:
+        transcode(file, target)
 
 
 def bare(values: NDArray[Any]) -> None:
@@ -109,14 +110,14 @@ def turns(
     return median(first for first, _ in times[1:]), median(second for _, second in times[1:])
 
 
-async def through_children(files: list[bytes], count: int, rounds: int) -> list[float]:
-    """Seconds of each round for all files in this many children."""
+@contextmanager
+def written(slices: Sequence[NDArray[Any]]) -> Iterator[list[Path]]:
+    """The slices as files."""
     with tempfile.TemporaryDirectory() as place:
-        paths = [Path(place, str(number)) for number in range(len(files))]
-        for path, data in zip(paths, files, strict=True):
-            path.write_bytes(data)
-        times = await _rounds(paths, count, rounds)
-    return times[1:]
+        paths = [Path(place, str(number)) for number in range(len(slices))]
+        for number, path in enumerate(paths):
+            path.write_bytes(dicom_file(slices[number], number))
+        yield paths
 
 
 async def _one(children: Children, path: Path) -> None:
@@ -124,44 +125,35 @@ async def _one(children: Children, path: Path) -> None:
         await children.transcode(path, target)
 
 
-async def _rounds(paths: Sequence[Path], count: int, rounds: int) -> list[float]:
+async def through_children(paths: Sequence[Path], count: int, rounds: int) -> list[float]:
+    """Seconds of each round for all files in this many children."""
     times = []
     async with Children(count) as children:
         for _ in range(rounds + 1):
             started = time.perf_counter()
             await asyncio.gather(*(_one(children, path) for path in paths))
             times.append(time.perf_counter() - started)
-    return times
+    return times[1:]
 
 
 def processes(rounds: int) -> tuple[float, float]:
     """MB/s of the worker in one process and in two at once, in turns."""
     found: dict[int, list[float]] = {1: [], 2: []}
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=prepare) as pool:
-        list(pool.map(work, [1, 1]))  # starts both
+    with written(images(SCALED)) as files, ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        list(pool.map(work, [files, files]))  # starts both
         for _ in range(rounds):
             for count, speeds in found.items():
                 started = time.perf_counter()
-                done = sum(pool.map(work, [2] * count))
+                done = sum(pool.map(work, [files * 2] * count))
                 speeds.append(done / (time.perf_counter() - started))
     return median(found[1]), median(found[2])
 
 
-_FILES: list[bytes] = []
-"""Of one process of the pool."""
-
-
-def prepare() -> None:
-    """What a process of the pool works on."""
-    _FILES.extend(dicom_file(values, number) for number, values in enumerate(images(SCALED)))
-
-
-def work(repeats: int) -> float:
+def work(files: Sequence[Path]) -> float:
     """Transcode; the MB that were done."""
-    for _ in range(repeats):
-        for data in _FILES:
-            worker(data)
-    return repeats * len(_FILES) * SCALED.side**2 * 2 / 1e6
+    for path in files:
+        worker(path)
+    return len(files) * SCALED.side**2 * 2 / 1e6
 
 
 def seconds(call: Callable[[], object]) -> float:

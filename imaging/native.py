@@ -8,6 +8,7 @@ Sources: PS3.18 8.7.3.5.2 (the default), PS3.3 C.7.6.1.1.5 (lossy), C.7.6.3 (col
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import chain
 from typing import Any, BinaryIO
 
@@ -16,7 +17,7 @@ from pydicom import Dataset
 from imaging import part10, pixels
 from imaging.errors import CodecError
 from imaging.frames import EXPLICIT_LE
-from imaging.part10 import PIXEL_DATA, Part10, Range
+from imaging.part10 import PIECE, PIXEL_DATA, Part10, Range
 from imaging.rewrite import Rewrite, write_native
 
 # JPEG baseline and extended: no lossless form of them exists (PS3.6 table A-1).
@@ -63,10 +64,10 @@ def _decoded(source: Part10, target: BinaryIO) -> str:
 def _packed_bits(source: Part10, target: BinaryIO) -> str:
     if source.syntax not in pixels.NATIVE:
         raise CodecError("Bit-packed pixels in frames are not unpacked.")
-    value: Range = source.dataset.PixelData
+    value, length = pixels.value(source.dataset)
     whole = Rewrite(source, target, {})
     whole.begin(EXPLICIT_LE)
-    write_native(target, value.pieces(), value.length, wide=False)
+    write_native(target, iter(partial(value.read, PIECE), b""), length, wide=False)
     whole.end()
     target.flush()
     return pixels.digest(source.dataset)

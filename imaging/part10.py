@@ -148,7 +148,7 @@ def in_memory(data: bytes) -> Range:
 
 @dataclass(frozen=True)
 class Part10:
-    """A parsed file. `dataset` reads from `file` on demand; its PixelData is a Range.
+    """A parsed file. `dataset` reads from `file` on demand; its PixelData is a Range, of a small file bytes.
 
     `syntax`: as the file says. A deflated one lies inflated in `file`, and `dataset` is Explicit VR Little
     Endian.
@@ -159,15 +159,16 @@ class Part10:
     syntax: str
     pixels: RawDataElement | None
     """Where the pixel data lie in `file`: `value_tell`, `length` (0xFFFFFFFF: encapsulated)."""
+    pixels_length: int = 0
+    """Bytes of their value, without the delimiter of items."""
 
     @property
     def pixels_end(self) -> int:
         """Where what follows the pixel data begins."""
         if self.pixels is None:
             return self.file.length
-        length: int = self.dataset[PIXEL_DATA].value.length
         is_undefined = self.pixels.length == UNDEFINED
-        return int(self.pixels.value_tell) + length + (8 if is_undefined else 0)
+        return int(self.pixels.value_tell) + self.pixels_length + (8 if is_undefined else 0)
 
 
 def parse(file: Range) -> Part10:
@@ -192,10 +193,10 @@ def parse(file: Range) -> Part10:
     else:
         length = _items_length(file, raw.value_tell) if raw.value is None else len(raw.value)
     vr = raw.VR if raw.VR in ("OB", "OW") else ("OB" if raw.length == UNDEFINED else "OW")
-    value = file.part(raw.value_tell, length)
+    value = file.part(raw.value_tell, length) if raw.value is None else raw.value
     is_undefined = raw.length == UNDEFINED
     dataset[PIXEL_DATA] = DataElement(PIXEL_DATA, vr, value, is_undefined_length=is_undefined)
-    return Part10(file, dataset, syntax, raw)
+    return Part10(file, dataset, syntax, raw, length)
 
 
 def _items_length(file: Range, start: int) -> int:

@@ -75,11 +75,12 @@ def frames(dataset: Dataset) -> Iterator[tuple[Frame, str]]:
     Raises CodecError where a frame cannot be decoded or has another size than the header says.
     """
     try:
-        if int(dataset.SamplesPerPixel) < 1:
+        samples = int(dataset.SamplesPerPixel)
+        if samples < 1:
             raise CodecError("A pixel has no sample.")
         shape: tuple[int, ...] = (dataset.Rows, dataset.Columns)
-        if dataset.SamplesPerPixel > 1:
-            shape += (dataset.SamplesPerPixel,)
+        if samples > 1:
+            shape += (samples,)
         kind = dtype(dataset)
         count = 0
         for frame, colour in _decoded(dataset, shape, kind):
@@ -113,17 +114,17 @@ def _decoded(dataset: Dataset, shape: tuple[int, ...], kind: np.dtype[Any]) -> I
 
 
 def _native_frames(dataset: Dataset, shape: tuple[int, ...], kind: np.dtype[Any]) -> Iterator[Frame]:
-    count, (value, length) = frame_count(dataset), _value(dataset)
+    count, (data, length) = frame_count(dataset), value(dataset)
     size = shape[0] * shape[1] * kind.itemsize
     if size == 0 or not count * size <= length <= count * size + 1:
         raise CodecError("The pixel data have another length than the header says.")
     for _ in range(count):
-        yield np.frombuffer(value.read(size), kind).reshape(shape)
+        yield np.frombuffer(data.read(size), kind).reshape(shape)
 
 
 def _check_length(dataset: Dataset, colour: str) -> None:
     """What pydicom checks of values in memory, and not of values in a file."""
-    expected, actual = get_expected_length(dataset), _value(dataset)[1]
+    expected, actual = get_expected_length(dataset), value(dataset)[1]
     one_more = expected + expected // frame_count(dataset)
     if colour == "YBR_FULL_422":
         one_more = expected // 2 * 3  # so long if it is not subsampled at all
@@ -131,18 +132,18 @@ def _check_length(dataset: Dataset, colour: str) -> None:
         raise CodecError("The pixel data have another length than the header says.")
 
 
-def _value(dataset: Dataset) -> tuple[BufferedIOBase, int]:
+def value(dataset: Dataset) -> tuple[BufferedIOBase, int]:
     """The pixel data as a file of its own at its beginning, and their length."""
-    value = dataset.PixelData
-    if isinstance(value, Range):
-        return value.again(), value.length
-    return BytesIO(value), len(value)
+    stored = dataset.PixelData
+    if isinstance(stored, Range):
+        return stored.again(), stored.length
+    return BytesIO(stored), len(stored)
 
 
 def _from_start(dataset: Dataset) -> Dataset:
-    value = dataset.PixelData
-    if isinstance(value, Range):
-        value.seek(0)
+    stored = dataset.PixelData
+    if isinstance(stored, Range):
+        stored.seek(0)
     return dataset
 
 
@@ -152,7 +153,7 @@ def encoded_frames(dataset: Dataset) -> Iterator[bytes]:
     if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
         offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
     yield from generate_frames(
-        _value(dataset)[0], number_of_frames=frame_count(dataset), extended_offsets=offsets
+        value(dataset)[0], number_of_frames=frame_count(dataset), extended_offsets=offsets
     )
 
 
@@ -173,8 +174,8 @@ class Digest:
 
 def stored_sha256(dataset: Dataset) -> str:
     """SHA-256 of the pixel data element as it is stored."""
-    found, (value, _) = hashlib.sha256(), _value(dataset)
-    while piece := value.read(PIECE):
+    found, (data, _) = hashlib.sha256(), value(dataset)
+    while piece := data.read(PIECE):
         found.update(piece)
     return found.hexdigest()
 
