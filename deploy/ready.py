@@ -81,6 +81,7 @@ def _mariadb(settings: Settings, secrets: Mapping[str, str]) -> None:
         password=secrets["mariadb-openemr"],
         database="openemr",
         connect_timeout=TIMEOUT_S,
+        ssl_disabled=True,
     )
     with connection, connection.cursor() as cursor:
         cursor.execute("SELECT 1")

@@ -24,8 +24,7 @@ from facade.audit.state import StateDir
 from facade.audit.verify import VerifyReport, verify
 from facade.hapi import HAPIClient
 from neuronova.errors import OperatorError
-from neuronova.installation import of, reported, table
-from neuronova.users import JSON
+from neuronova.installation import JSON, of, reported, table
 
 app = typer.Typer(help="The audit trail. / 감사 기록", no_args_is_help=True)
 _STALE_S = 30  # the shipper publishes every second

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
-from neuronova import audit, clients, jobs, keys, patient, study, sync, users
 from neuronova.installation import Installation
 
+_COMMANDS = ("users", "clients", "keys", "jobs", "audit", "sync", "study", "patient")
+
+
+class Commands(TyperGroup):
+    """The commands; each is a module of its own, imported when it is asked for (all of them take 1 s)."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """In the order of the help."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import one."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command = get_command(import_module(f"neuronova.{cmd_name}").app)
+        command.name = cmd_name
+        return command
+
+
 app = typer.Typer(
+    cls=Commands,
     help="Operate a NeuroNova installation. / NeuroNova 설치를 운영합니다.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # locals may hold secrets
     add_completion=False,
 )
-app.add_typer(users.app, name="users")
-app.add_typer(clients.app, name="clients")
-app.add_typer(keys.app, name="keys")
-app.add_typer(jobs.app, name="jobs")
-app.add_typer(audit.app, name="audit")
-app.add_typer(sync.app, name="sync")
-app.add_typer(study.app, name="study")
-app.add_typer(patient.app, name="patient")
 
 
 @app.callback()

@@ -9,8 +9,8 @@ from typing import Annotated, Any, get_args
 import typer
 
 from neuronova.errors import OperatorError
-from neuronova.installation import of, reported, table
-from neuronova.users import JSON, opened
+from neuronova.installation import JSON, of, reported, table
+from neuronova.users import opened
 from smart_auth import clients
 from smart_auth.clients import ClientKind
 from smart_auth.secret import new_id

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,6 +25,8 @@ from facade.audit.spool import Spool
 from facade.errors import FacadeError
 from neuronova.errors import OperatorError
 from smart_auth.errors import SMARTAuthError
+
+JSON = Annotated[bool, typer.Option("--json", help="Print JSON. / JSON으로 출력")]
 
 # The spool is the same for every program; these are the variables that name it.
 _SPOOL = ("FACADE_SPOOL_DIR", "SUBSCRIPTIONS_SPOOL_DIR", "FACADE_AUDIT_SPOOL_DIR")

@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from neuronova.installation import Installation, of, reported, table
-from neuronova.users import JSON
+from neuronova.installation import JSON, Installation, of, reported, table
 from subscriptions.errors import SubscriptionsError
 from subscriptions.lease import Leases
 from subscriptions.queue import JobQueue, connect

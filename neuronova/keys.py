@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from neuronova.installation import of, reported, table
-from neuronova.users import JSON
+from neuronova.installation import JSON, of, reported, table
 from smart_auth.key_ring import KeyRing
 from smart_auth.keys import Keys
 from smart_auth.settings import SMARTAuthSettings

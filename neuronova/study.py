@@ -18,9 +18,8 @@ from imaging.pipeline import Counts
 from imaging.restore import Restored
 from imaging.settings import ImagingSettings
 from neuronova.errors import OperatorError
-from neuronova.installation import Installation, of, operator, reported, table
+from neuronova.installation import JSON, Installation, of, operator, reported, table
 from neuronova.outside import opened
-from neuronova.users import JSON
 from subscriptions import assign as assigning
 from subscriptions.assign import Assigned
 from subscriptions.errors import SubscriptionsError

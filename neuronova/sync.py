@@ -13,8 +13,7 @@ from mappers.openemr.errors import OpenEMRError
 from mappers.openemr.settings import OpenEMRSettings
 from mappers.openemr.tables import CROSS_REFERENCE
 from neuronova import jobs
-from neuronova.installation import of, reported, table
-from neuronova.users import JSON
+from neuronova.installation import JSON, of, reported, table
 from subscriptions.catalogue import OPENEMR
 from subscriptions.errors import SubscriptionsError
 

@@ -16,7 +16,7 @@ import typer
 
 from facade.audit.event import Action
 from neuronova.errors import OperatorError
-from neuronova.installation import Installation, of, reported, table
+from neuronova.installation import JSON, Installation, of, reported, table
 from smart_auth import login, totp, users
 from smart_auth.database import Database
 from smart_auth.models import User
@@ -27,7 +27,6 @@ from smart_auth.store import Store, connect
 from smart_auth.throttle import Throttle
 
 app = typer.Typer(help="People who log in. / 로그인 사용자", no_args_is_help=True)
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON. / JSON으로 출력")]
 Role = Annotated[str, typer.Option(help="admin, doctor, rib, lab, nurse, patient or external / 역할")]
 FHIRUser = Annotated[str | None, typer.Option("--fhir-user", help="Practitioner/ID or Patient/ID")]
 OrganizationId = Annotated[str | None, typer.Option("--organization", help="Organization id, for external")]

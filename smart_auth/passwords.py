@@ -7,6 +7,8 @@ repetitions, keyboard walks).
 
 from __future__ import annotations
 
+from functools import cache
+
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type
@@ -29,8 +31,14 @@ GUESSES_LOG10 = 10.0
 """zxcvbn's best score begins here."""
 _MOST_LOOKED_AT = 72  # zxcvbn's own limit
 
-# Made once per process: an unknown user costs the same argon2 as a known one.
-_NOBODY = HASHER.hash(new_secret())
+
+@cache
+def nobody() -> str:
+    """Return the hash for unknown users, so that they cost the same argon2 as known ones.
+
+    Made once in a process, by whoever serves logins at its start: the first of them must not take longer.
+    """
+    return HASHER.hash(new_secret())
 
 
 def hash_password(password: str) -> str:
@@ -41,7 +49,7 @@ def hash_password(password: str) -> str:
 def verify_password(password: str, stored: str | None) -> bool:
     """Whether it is the password; without a stored one the same work is done and the answer is no."""
     try:
-        HASHER.verify(stored or _NOBODY, password[:MAX_LENGTH])
+        HASHER.verify(stored or nobody(), password[:MAX_LENGTH])
     except (VerificationError, InvalidHashError):
         return False
     return stored is not None

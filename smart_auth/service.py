@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from anyio import CapacityLimiter, to_thread
 
-from smart_auth import clients
+from smart_auth import clients, passwords
 from smart_auth.assertion import ClientAuthenticator
 from smart_auth.authenticate import Authenticator
 from smart_auth.database import Database
@@ -114,6 +114,7 @@ class SMARTAuth:
     async def start(self) -> None:
         """Bring the tables up to date and start following revocations."""
         await self.in_thread(self.database.migrate)
+        await self.in_thread(passwords.nobody)
         await self.in_thread(self.feed.start)
         self._noting = asyncio.create_task(self._note_memory())
 
