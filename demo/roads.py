@@ -63,8 +63,13 @@ def _without_ai(run: Run, study: str) -> dict[str, Any]:
 
 
 def real_files(run: Run) -> str:
-    """pydicom's MR and CT go in by C-STORE; no bundle accepts them, and that is on record."""
+    """pydicom's MR and CT go in by C-STORE; no bundle accepts them, and that is on record.
+
+    Among them is a file of nobody, as it happens on a ward: the next step looks for it.
+    """
     admin, sent, outcome = run.as_("admin"), [], []
+    run.live["of nobody"], file = _copy(run, "CT_small.dcm", f"NOBODY-{run.facts['serial']:03d}")
+    _send(run, file)
     for name in ("MR_small.dcm", "CT_small.dcm"):
         mrn = f"DEMO-{run.facts['serial']:03d}-{name[:2]}"
         dataset, file = _copy(run, name, mrn)
@@ -82,8 +87,7 @@ def real_files(run: Run) -> str:
 
 def unknown_patient(run: Run) -> str:
     """A PatientID that nobody knows ends in quarantine: an administrator's Task, and 404 for everyone."""
-    dataset, file = _copy(run, "CT_small.dcm", f"NOBODY-{run.facts['serial']:03d}")
-    _send(run, file)
+    dataset = run.live["of nobody"]
     uid = str(dataset.StudyInstanceUID)
 
     def quarantined() -> dict[str, Any] | None:
