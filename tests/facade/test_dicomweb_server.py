@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from facade.hapi import HAPIClient
+from facade.routes import rendered
 from imaging import names
 from imaging.corrections import Corrections
 from imaging.index import InstanceRow, OutcomeRow, SeriesRow, StudyRow
@@ -65,6 +66,18 @@ async def test_the_studys_imagingstudy_decides_on_every_form(
         assert ("x-accel-redirect" in answer.headers) == (
             status == 200 and path.endswith(("frames/1", f"{study}.1.1"))
         )
+
+
+@pytest.mark.parametrize(("limit", "most"), [("MOST_PICTURES", 1), ("MOST_PIXELS", 191)])
+async def test_more_pictures_or_pixels_than_one_answer_takes_are_refused_before_anything_is_drawn(
+    images: Images, people: dict[str, str], monkeypatch: pytest.MonkeyPatch, limit: str, most: int
+) -> None:
+    study = await images.study(people["own"])
+    monkeypatch.setattr(rendered, limit, most)
+    answer = await images.get(
+        "doctor", f"studies/{study}/rendered", accept="multipart/related;type=image/png"
+    )
+    assert (answer.status_code, code_of(answer)) == (413, "ERR_104")
 
 
 @pytest.mark.parametrize(("who", "files"), [("doctor", 200), ("patient", 404)])

@@ -101,6 +101,14 @@ class Viewer:
         found.wait_for(timeout=60_000)
         return found
 
+    @contextmanager
+    def without_news(self) -> Iterator[None]:
+        """What the panel shows stays as it is: no change that it is told of makes it ask again."""
+        element = self.page.locator("neuronova-results")
+        element.evaluate("one => { one.onNews = () => {}; clearTimeout(one.timer); one.asked = null; }")
+        yield
+        element.evaluate("one => { delete one.onNews; }")
+
     def judged(self) -> list[str]:
         """What is wrong with the panel as it stands."""
         found: list[str] = self.page.evaluate(FAULTS)

@@ -203,11 +203,15 @@ def make_stack() -> Stack:
 
 
 def wait_for(condition: Callable[[], T], what: str, timeout_s: float = 30) -> T:
-    """Wait until a condition holds, and answer what it answered."""
-    deadline = time.monotonic() + timeout_s
+    """Wait until a condition holds, and answer what it answered.
+
+    What takes long is asked for less often: a question to HAPI costs the processor that the answer needs.
+    """
+    began = time.monotonic()
     while True:
         answer = condition()
         if answer:
             return answer
-        assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
-        time.sleep(0.05)
+        waited = time.monotonic() - began
+        assert waited < timeout_s, f"waited {timeout_s} s for {what}"
+        time.sleep(min(0.3, 0.03 + waited / 10))
