@@ -80,6 +80,19 @@ async def test_more_pictures_or_pixels_than_one_answer_takes_are_refused_before_
     assert (answer.status_code, code_of(answer)) == (413, "ERR_104")
 
 
+async def test_a_segmentation_is_no_picture_of_its_study(
+    images: Images, people: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = await images.study(people["own"])
+    await images.result(study, people["own"], "final")
+    # The two slices fill the answer; it fails only where pixels are fetched, which nobody holds here.
+    monkeypatch.setattr(rendered, "MOST_PICTURES", 2)
+    answer = await images.get(
+        "doctor", f"studies/{study}/rendered", accept="multipart/related;type=image/png"
+    )
+    assert (answer.status_code, code_of(answer)) == (503, "ERR_501")
+
+
 @pytest.mark.parametrize(("who", "files"), [("doctor", 200), ("patient", 404)])
 async def test_files_of_a_study_that_an_operator_assigned_go_to_staff_only(
     images: Images, people: dict[str, str], who: str, files: int
