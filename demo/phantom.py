@@ -8,8 +8,6 @@ from __future__ import annotations
 import email
 import email.policy
 import io
-import os
-import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,12 +34,7 @@ REGIONS = {"tumour core": (2, 3), "whole tumour": (1, 2, 3), "enhancing tumour":
 """The regions that overlap, as unions of labels (BraTS: TC, WT, ET)."""
 
 
-def _give_way() -> None:
-    """The servers that start at the same time come first: on Linux a thread has a priority of its own."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-
-
-_renderer = ThreadPoolExecutor(1, thread_name_prefix="render", initializer=_give_way)
+_renderer = ThreadPoolExecutor(1, thread_name_prefix="render")
 _rendering: dict[tuple[int, str], Future[Rendered]] = {}
 
 

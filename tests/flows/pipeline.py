@@ -357,7 +357,6 @@ class Clinic:
         sign: Callable[[], object],
         moment: Callable[[], object],
         timeout_s: float = 90,
-        is_missed: Callable[[], bool] = lambda: False,
     ) -> bool:
         """kill -9 at a moment that is made sure of while the program's children stand still.
 
@@ -372,8 +371,6 @@ class Clinic:
                     if stands and moment():
                         self.stack.kill(program)
                         return True
-            if is_missed():
-                break
         return False
 
 
