@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import Result
-from typer.testing import CliRunner
 
-from neuronova.cli import app
+from tests.neuronova.command import neuronova
 
 Run = Callable[..., Result]
-
-
-@pytest.fixture
-def _environment() -> Iterator[None]:
-    """The command takes over variables; a test gives them back."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
 
 
 @pytest.fixture
@@ -41,10 +30,10 @@ def var(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(var: Path, _environment: None) -> Run:
+def run(var: Path) -> Run:
     """Run a command on that installation."""
 
     def invoke(*arguments: str, on: Path = var) -> Result:
-        return CliRunner().invoke(app, ["--var", str(on), *arguments])
+        return neuronova(on, *arguments)
 
     return invoke

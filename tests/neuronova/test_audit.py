@@ -1,10 +1,8 @@
-"""`neuronova audit` on a real trail, as a process of its own."""
+"""`neuronova audit` on a real trail."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -15,10 +13,10 @@ from facade.audit.chain import digest_of, seal_of
 from facade.audit.event import Who, audit_event
 from facade.audit.spool import Spool
 from facade.hapi import HAPIClient
+from tests.neuronova.command import neuronova
 from tests.servers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.server
-START = "from neuronova.cli import app; app()"
 
 
 @pytest.fixture(scope="module")
@@ -26,20 +24,15 @@ def shipping(servers: Stack) -> Stack:
     return servers.need("hapi", "audit-shipper")
 
 
-def neuronova(stack: Stack, *arguments: str, var: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", START, "--var", str(var or stack.var), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-
-
 def test_a_whole_trail_is_verified_with_exit_code_0(shipping: Stack) -> None:
-    done = neuronova(shipping, "audit", "verify")
-    assert done.returncode == 0, done.stderr
+    done = neuronova(shipping.var, "audit", "verify")
+    assert done.exit_code == 0, done.stderr
     assert done.stdout.startswith("the trail is whole: ")
 
 
 async def test_reading_the_trail_is_in_the_trail(shipping: Stack) -> None:
     before = _sequence(shipping)
-    assert neuronova(shipping, "audit", "verify", "--json").returncode == 0
+    assert neuronova(shipping.var, "audit", "verify", "--json").exit_code == 0
     wait_for(lambda: _sequence(shipping) > before, "the reading to be shipped")
     async with HAPIClient(shipping.hapi_url, shipping.secrets["hapi-shipper"]) as hapi:
         found = await hapi.search("AuditEvent", [("_sort", "-_lastUpdated"), ("type", "110101")], count=1)
@@ -61,13 +54,13 @@ def test_a_break_is_named_with_exit_code_1(shipping: Stack, tmp_path: Path) -> N
     (state / "state.json").write_text(json.dumps({"sequence": 999_999_999, "hash": "0" * 64, "cursors": {}}))
     lines = (shipping.var / "etc" / "env" / "audit-shipper.env").read_text()
     (folder / "audit-shipper.env").write_text(lines.replace(f"{shipping.var}/audit", str(state)))
-    done = neuronova(shipping, "audit", "verify", var=tmp_path)
-    assert done.returncode == 1
+    done = neuronova(tmp_path, "audit", "verify")
+    assert done.exit_code == 1
     assert "truncated" in done.stdout
 
 
 def test_status_tells_backlog_and_drain_rate(shipping: Stack) -> None:
-    status = json.loads(neuronova(shipping, "audit", "status", "--json").stdout)
+    status = json.loads(neuronova(shipping.var, "audit", "status", "--json").stdout)
     assert {"backlog_records", "backlog_bytes", "drain_per_s", "unconfirmed", "sequence"} <= set(status)
 
 
@@ -94,8 +87,8 @@ async def history(shipping: Stack) -> dict[str, str]:
 
 
 def _found(stack: Stack, *question: str) -> list[dict[str, str]]:
-    done = neuronova(stack, "audit", "search", "--json", *question)
-    assert done.returncode == 0, done.stderr
+    done = neuronova(stack.var, "audit", "search", "--json", *question)
+    assert done.exit_code == 0, done.stderr
     rows: list[dict[str, str]] = json.loads(done.stdout)
     # That the operator looked is in the trail as well.
     return [row for row in rows if row["interaction"] != "audit-read"]
@@ -129,8 +122,8 @@ def test_an_export_holds_every_event_with_its_seal(
     shipping: Stack, history: dict[str, str], tmp_path: Path
 ) -> None:
     file = tmp_path / "trail.ndjson"
-    done = neuronova(shipping, "audit", "export", str(file))
-    assert done.returncode == 0, done.stderr
+    done = neuronova(shipping.var, "audit", "export", str(file))
+    assert done.exit_code == 0, done.stderr
     assert file.stat().st_mode & 0o777 == 0o600
     previous = "0" * 64
     events = [json.loads(line) for line in file.read_text().splitlines()]
@@ -140,12 +133,12 @@ def test_an_export_holds_every_event_with_its_seal(
         assert (seal.sequence, seal.previous, seal.hash) == (number, previous, digest_of(event))
         previous = seal.hash
     assert sum(history["run"] in json.dumps(event) for event in events) >= 3
-    again = neuronova(shipping, "audit", "export", str(file))
-    assert again.returncode == 1, "an export never replaces a file"
+    again = neuronova(shipping.var, "audit", "export", str(file))
+    assert again.exit_code == 1, "an export never replaces a file"
 
 
 def test_a_question_that_makes_no_sense_is_one_sentence(shipping: Stack) -> None:
     for question in (("--action", "X"), ("--since", "yesterday"), ("--patient", "Kim")):
-        done = neuronova(shipping, "audit", "search", *question)
-        assert done.returncode == 1
+        done = neuronova(shipping.var, "audit", "search", *question)
+        assert done.exit_code == 1
         assert done.stderr.startswith("neuronova: ")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -18,10 +16,10 @@ from pydicom.uid import generate_uid
 
 from facade.hapi import HAPIClient
 from imaging.frames import EXPLICIT_LE, HTJ2K_LOSSLESS_RPCL
+from tests.neuronova.command import neuronova
 from tests.servers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.server
-START = "from neuronova.cli import app; app()"
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +34,9 @@ def arriving(servers: Stack) -> Iterator[Stack]:
         stack.start("worker-imaging")
 
 
-def neuronova(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", START, "--var", str(stack.var), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-
-
 def listed(stack: Stack, study_uid: str) -> dict[str, Any] | None:
-    done = neuronova(stack, "study", "list", "--json")
-    assert done.returncode == 0, done.stderr
+    done = neuronova(stack.var, "study", "list", "--json")
+    assert done.exit_code == 0, done.stderr
     found = [row for row in json.loads(done.stdout) if row["study"] == study_uid]
     return found[0] if found else None
 
@@ -94,22 +87,34 @@ async def test_a_study_of_an_unknown_patient_is_released_with_a_reason(arriving:
             ((study_uid, f"Patient/{inactive['id']}", "--reason", "x"), "not active"),
             ((study_uid, f"Patient/{patient['id']}", "--reason", " "), "reason"),
         ):
-            refused = neuronova(arriving, "study", "assign", *arguments)
-            assert refused.returncode == 1
+            refused = neuronova(arriving.var, "study", "assign", *arguments)
+            assert refused.exit_code == 1
             assert said in refused.stderr
         done = neuronova(
-            arriving, "study", "assign", study_uid, f"Patient/{patient['id']}", "--reason", "the ward called"
+            arriving.var,
+            "study",
+            "assign",
+            study_uid,
+            f"Patient/{patient['id']}",
+            "--reason",
+            "the ward called",
         )
-        assert done.returncode == 0, done.stderr
+        assert done.exit_code == 0, done.stderr
         taken = listed(arriving, study_uid)
         assert taken is not None
         assert (taken["patient"], taken["instances"]) == (f"Patient/{patient['id']}", 1)
         registered = wait_for(lambda: _imaging_study(arriving, study_uid), "ingest to register it", 90)
         assert registered["subject"]["reference"] == f"Patient/{patient['id']}"
         again = neuronova(
-            arriving, "study", "assign", study_uid, f"Patient/{patient['id']}", "--reason", "the ward called"
+            arriving.var,
+            "study",
+            "assign",
+            study_uid,
+            f"Patient/{patient['id']}",
+            "--reason",
+            "the ward called",
         )
-        assert again.returncode == 1
+        assert again.exit_code == 1
         assert "already" in again.stderr
     check_there_and_back(arriving, study_uid)
 
@@ -118,8 +123,8 @@ def check_there_and_back(stack: Stack, study_uid: str) -> None:
     """Converted, compared, restored and converted again; no worker runs here."""
 
     def stored() -> str:
-        verified = neuronova(stack, "study", "verify", study_uid, "--json")
-        assert verified.returncode == 0, verified.stdout
+        verified = neuronova(stack.var, "study", "verify", study_uid, "--json")
+        assert verified.exit_code == 0, verified.stdout
         assert verified.stderr == "1 instances are as they were received, 0 are not\n"
         (row,) = json.loads(verified.stdout)
         assert row["result"] == "as received"
@@ -127,14 +132,14 @@ def check_there_and_back(stack: Stack, study_uid: str) -> None:
 
     assert stored() == EXPLICIT_LE
     for reason, study, said in ((" ", study_uid, "reason"), ("a test", "1.2.3.4", "no such study")):
-        refused = neuronova(stack, "study", "restore", study, "--reason", reason)
-        assert (refused.returncode, said in refused.stderr) == (1, True)
+        refused = neuronova(stack.var, "study", "restore", study, "--reason", reason)
+        assert (refused.exit_code, said in refused.stderr) == (1, True)
     for command, syntax in (
         ("transcode", HTJ2K_LOSSLESS_RPCL),
         ("restore", EXPLICIT_LE),
         ("transcode", HTJ2K_LOSSLESS_RPCL),
     ):
-        done = neuronova(stack, "study", command, study_uid, "--reason", "a test")
-        assert done.returncode == 0, done.stderr
+        done = neuronova(stack.var, "study", command, study_uid, "--reason", "a test")
+        assert done.exit_code == 0, done.stderr
         assert done.stdout.startswith(("1 converted", "1 with their original bytes, 0 as Explicit"))
         assert stored() == syntax

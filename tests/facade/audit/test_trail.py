@@ -5,7 +5,6 @@ says.
 from __future__ import annotations
 
 import asyncio
-import os
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -18,8 +17,8 @@ import pytest
 
 from facade.audit.event import Who, audit_event
 from facade.audit.spool import Spool
-from facade.audit.verify import VerifyReport, verify
 from facade.hapi import HAPIClient
+from tests.facade.audit.shipping import check, client, drained, events_of, write
 from tests.servers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.server
@@ -38,48 +37,6 @@ async def store(shipping: Stack) -> AsyncIterator[HAPIClient]:
     """HAPI with the shipper's secret."""
     async with client(shipping) as opened:
         yield opened
-
-
-def client(stack: Stack, transport: httpx.AsyncBaseTransport | None = None) -> HAPIClient:
-    return HAPIClient(stack.hapi_url, stack.secrets["hapi-shipper"], timeout_s=60, transport=transport)
-
-
-def key(stack: Stack) -> Path:
-    return Path(stack.variables("audit-shipper")["FACADE_AUDIT_KEY"])
-
-
-def write(stack: Stack, run: str, count: int, **more: Any) -> None:
-    """Records of one writer that ends, so that its segment can be emptied and removed."""
-    who = Who("Practitioner/none", "doctor", "test", "jti", "127.0.0.1")
-    spool = Spool(stack.var / "spool", "facade")
-    spool.write_sync(
-        *(
-            audit_event(interaction="read", action="R", who=who, request_id=f"{run}-{number:06d}", **more)
-            for number in range(count)
-        )
-    )
-    spool.close()
-
-
-def drained(stack: Stack) -> bool:
-    return not [path for path in (stack.var / "spool").glob("facade.*.spool") if _is_ours(path)]
-
-
-def _is_ours(path: Path) -> bool:
-    """A segment of this test process; the facade's own stays open."""
-    return path.name.split(".")[2] == str(os.getpid())
-
-
-async def events_of(store: HAPIClient, run: str) -> list[dict[str, Any]]:
-    """The newest events of a run."""
-    newest = await store.search("AuditEvent", [("_sort", "-_lastUpdated")], count=200)
-    events = [entry["resource"] for entry in newest.get("entry", [])]
-    return [e for e in events if e["entity"][-1]["what"]["identifier"]["value"].startswith(f"{run}-")]
-
-
-async def check(stack: Stack, transport: httpx.AsyncBaseTransport | None = None) -> VerifyReport:
-    async with client(stack, transport) as hapi:
-        return await verify(hapi, stack.var / "audit", key(stack))
 
 
 async def test_kill_9_of_the_shipper_leaves_each_record_once_in_an_unbroken_trail(
@@ -109,19 +66,6 @@ async def test_kill_9_of_the_shipper_leaves_each_record_once_in_an_unbroken_trai
 
 def _written(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
-
-
-async def test_kill_9_of_hapi_loses_nothing_of_the_trail(shipping: Stack, store: HAPIClient) -> None:
-    run = uuid.uuid4().hex[:12]
-    write(shipping, run, 60)
-    shipping.kill("hapi")
-    write(shipping, run + "b", 20)
-    shipping.wait_ready("hapi")
-    wait_for(lambda: drained(shipping), "the spool to be shipped", timeout_s=120)
-    names = [event["entity"][-1]["what"]["identifier"]["value"] for event in await events_of(store, run)]
-    assert len(names) == len(set(names)) == 60
-    assert len(await events_of(store, run + "b")) == 20
-    assert (await check(shipping)).is_whole
 
 
 async def test_references_are_literal_only_to_what_exists(shipping: Stack, store: HAPIClient) -> None:
