@@ -31,10 +31,10 @@ FIRST = (
     "tests/escape/",
     "tests/deploy/",
     "tests/hapi/",
-    "tests/smart_auth/",
+    "tests/subscriptions/",
+    "tests/mappers/",
+    "tests/smart_auth/test_revocations_server.py",
     "tests/inference/",
-    "tests/imaging/",
-    "tests/neuronova/",
 )
 """What comes first, in this order: the long parts, so that two processes end at about the same time."""
 _WHOLE = {

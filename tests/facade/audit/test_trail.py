@@ -22,8 +22,8 @@ from tests.facade.audit.shipping import check, client, drained, events_of, write
 from tests.servers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.server
-RECORDS = 480
-KILLS = 6
+RECORDS = 320
+KILLS = 4
 
 
 @pytest.fixture(scope="module")
