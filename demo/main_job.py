@@ -179,16 +179,23 @@ def sign(run: Run) -> str:
     return f"{run.facts['report']} final, {run.facts['order']} completed, signature in Provenance"
 
 
-def reject_second(run: Run) -> str:
-    """A second patient's result is rejected: report cancelled, nothing to sign, SEG served to nobody."""
+def upload_second(run: Run) -> str:
+    """A second patient's study goes in; the product works on it while the first one is looked at."""
     accession = f"DEMO{run.facts['serial']:03d}B"
     _order(run, run.facts["second"], accession)
     patient = run.as_("admin").read(run.facts["second"])
     study = make_study(run, patient, accession, seed=SECOND, size="small")
     answer = stow.store(run.as_("doctor"), study.files)
     require(answer.status_code == 200, f"STOW answered {answer.status_code}: {answer.text[:200]}")
+    run.live["second study"] = study.study_uid
+    return f"{len(study.files)} instances, accession {accession}"
+
+
+def reject_second(run: Run) -> str:
+    """The second patient's result is rejected: report cancelled, nothing to sign, SEG served to nobody."""
+    uid = run.live["second study"]
     resource = wait_for(
-        "second study available", lambda: find_study(run, study.study_uid, "available"), STUDY_AVAILABLE_S
+        "second study available", lambda: find_study(run, uid, "available"), STUDY_AVAILABLE_S
     )
     reference = f"ImagingStudy/{resource['id']}"
     task = wait_for("AI finished", lambda: find_task(run, reference, "completed"), REPORT_S)

@@ -62,22 +62,26 @@ def _without_ai(run: Run, study: str) -> dict[str, Any]:
     return wait_for("the reason why no AI ran", lambda: find_task(run, study, "rejected"), 60)
 
 
-def real_files(run: Run) -> str:
-    """pydicom's MR and CT go in by C-STORE; no bundle accepts them, and that is on record.
-
-    Among them is a file of nobody, as it happens on a ward: the next step looks for it.
-    """
-    admin, sent, outcome = run.as_("admin"), [], []
+def send(run: Run) -> str:
+    """A modality sends pydicom's MR and CT, each of a patient of its own, and a file of nobody."""
+    admin, run.live["sent"] = run.as_("admin"), []
     run.live["of nobody"], file = _copy(run, "CT_small.dcm", f"NOBODY-{run.facts['serial']:03d}")
-    _send(run, file)
+    files = [file]
     for name in ("MR_small.dcm", "CT_small.dcm"):
         mrn = f"DEMO-{run.facts['serial']:03d}-{name[:2]}"
         dataset, file = _copy(run, name, mrn)
         family, _, given = str(dataset.PatientName).partition("^")
         patient = admin.create(records.patient(mrn, family, given or "Demo"))
-        _send(run, file)
-        sent.append((name[:2], str(dataset.StudyInstanceUID), patient["id"]))
-    for modality, study_uid, patient_id in sent:
+        run.live["sent"].append((name[:2], str(dataset.StudyInstanceUID), patient["id"]))
+        files.append(file)
+    _send(run, *files)
+    return f"{len(files)} studies accepted from {AE_TITLE}, one of them of an unknown patient"
+
+
+def real_files(run: Run) -> str:
+    """What came by C-STORE is available; no bundle accepts it, and that is on record."""
+    outcome = []
+    for modality, study_uid, patient_id in run.live["sent"]:
         study = _available(run, study_uid)
         require(study["subject"]["reference"] == f"Patient/{patient_id}", "wrong subject")
         task = _without_ai(run, f"ImagingStudy/{study['id']}")
