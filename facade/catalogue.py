@@ -83,6 +83,12 @@ CATALOGUE: Mapping[str, Entry] = {
         "Access cannot be checked at the moment. Try again later.",
         "지금은 접근 권한을 확인할 수 없습니다. 잠시 후 다시 시도하십시오.",
     ),
+    "ERR_014": Entry(
+        403,
+        "forbidden",
+        "An Observation needs a category, and one that your role may write.",
+        "Observation에는 사용자 역할로 작성할 수 있는 분류(category)가 있어야 합니다.",
+    ),
     "ERR_101": Entry(400, "invalid", "The request could not be read.", "요청을 읽을 수 없습니다."),
     "ERR_102": Entry(
         400,

@@ -34,6 +34,7 @@ from facade.hapi import encode
 from facade.matching import Criteria, condition, matching
 from facade.reading import patient_reference
 from facade.validation import validate
+from smart_auth import policy
 from smart_auth.interaction import Decision, Interaction
 
 Resource = dict[str, Any]
@@ -153,7 +154,8 @@ async def prepare(gate: Gate, decision: Decision, body: Resource, old: Resource 
     if old is not None and body["resourceType"] == "Patient":
         await _check_mrn(gate, body, old)
     if not await gate.confirm(decision, body):
-        raise RefusedError("ERR_004", "the new version is outside the caller's rights")
+        code = "ERR_004" if policy.is_of_allowed_category(decision, body) else "ERR_014"
+        raise RefusedError(code, "the new version is outside the caller's rights")
 
 
 async def check(gate: Gate, body: Resource, old: Resource | None) -> None:

@@ -46,6 +46,13 @@ def project(decision: Decision, resource: Mapping[str, Any]) -> dict[str, Any]:
     return dict(resource)
 
 
+def is_of_allowed_category(decision: Decision, resource: Mapping[str, Any]) -> bool:
+    """Whether the role has the decision's right for each category of an Observation; True of other types."""
+    return decision.type != "Observation" or all(
+        decision.letters in cell.letters for cell in _cells(decision, resource)
+    )
+
+
 def _reaches(decision: Decision, alternative: Alternative, resource: Mapping[str, Any], linked: bool) -> bool:
     if not predicates.holds(str(decision.type), alternative.predicates, resource):
         return False

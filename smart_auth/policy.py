@@ -14,13 +14,21 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from smart_auth import compartment, released, roles
-from smart_auth.confirm import confirm, project
+from smart_auth.confirm import confirm, is_of_allowed_category, project
 from smart_auth.errors import REFUSALS
 from smart_auth.interaction import Alternative, Decision, Depends, Interaction, Principal
 from smart_auth.roles import Rule
 from smart_auth.scopes import Grant
 
-__all__ = ["Decision", "Interaction", "Principal", "confirm", "decide", "project"]
+__all__ = [
+    "Decision",
+    "Interaction",
+    "Principal",
+    "confirm",
+    "decide",
+    "is_of_allowed_category",
+    "project",
+]
 
 # A signature needs a login that is not older (the product's design, section 4).
 SIGN_LOGIN_AGE_S = 300

@@ -168,6 +168,19 @@ async def test_facts_of_two_patients_are_not_tied_together(world: World, people:
     assert (answer.status_code, code_of(answer)) == (422, "ERR_401")
 
 
+async def test_an_observation_needs_a_category_of_its_writer(world: World, people: dict[str, str]) -> None:
+    without = {name: value for name, value in observation(people["own"]).items() if name != "category"}
+    for role, body in (
+        ("doctor", without),
+        ("doctor", observation(people["own"], "laboratory")),
+        ("lab", observation(people["own"], "vital-signs")),
+    ):
+        answer = await world.ask(role, "POST", "Observation", json=body)
+        assert (answer.status_code, code_of(answer)) == (403, "ERR_014")
+    answer = await world.ask("lab", "POST", "Observation", json=observation(people["own"], "laboratory"))
+    assert answer.status_code == 201, answer.text
+
+
 async def test_decimals_keep_their_digits(world: World, people: dict[str, str]) -> None:
     text = b'{"resourceType":"Observation","status":"final","category":[{"coding":[{"system":'
     text += b'"http://terminology.hl7.org/CodeSystem/observation-category","code":"vital-signs"}]}],'
