@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from facade.audit.event import Who, audit_event
-from facade.audit.spool import RECORD_BYTES, SUFFIX, decode
+from facade.audit.spool import RECORD_BYTES, RESERVED_BYTES, SUFFIX, decode
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +66,14 @@ class _Reading:
 
     @property
     def unread(self) -> int:
-        return os.fstat(self.fd).st_size - self.position
+        """Bytes that were written and not taken; what the writer has reserved is not written."""
+        size = os.fstat(self.fd).st_size
+        start = max(self.position, size - RESERVED_BYTES)
+        return start + len(os.pread(self.fd, size - start, start).rstrip(b"\0")) - self.position
 
     def take(self) -> list[Record]:
-        data = os.pread(self.fd, _READ_BYTES, self.position)
+        window = os.pread(self.fd, _READ_BYTES, self.position)
+        data = window.rstrip(b"\0")
         taken: list[Record] = []
         start = 0
         while (end := data.find(b"\n", start)) >= 0:
@@ -79,11 +83,11 @@ class _Reading:
                 self.open[begin] = self._record(begin, data[start:end])
                 taken.append(self.open[begin])
             start = end + 1
-        if start == 0 and len(data) > RECORD_BYTES + 16:
-            # No line is that long: what follows is not readable as lines at all.
-            self.open[self.position] = self._record(self.position, data)
+        if start == 0 and (len(data) > RECORD_BYTES + 16 or len(window) == _READ_BYTES):
+            # No line is that long, and nothing reserved: what follows is not readable as lines at all.
+            self.open[self.position] = self._record(self.position, window)
             taken.append(self.open[self.position])
-            start = len(data)
+            start = len(window)
         self.position += start
         return taken
 
@@ -143,7 +147,7 @@ class SpoolReader:
     def backlog_bytes(self) -> int:
         """How much of the spool is not done."""
         return sum(
-            os.fstat(reading.fd).st_size - reading.cursor.offset for reading in self._readings.values()
+            reading.position + reading.unread - reading.cursor.offset for reading in self._readings.values()
         )
 
     def pending(self) -> list[Record]:

@@ -27,7 +27,7 @@ AS_ROOT = () if os.geteuid() == 0 else ("sudo", "-n")
 def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A file system of 256 kB."""
     folder = tmp_path_factory.mktemp("disk")
-    options = f"size=256k,uid={os.getuid()},mode=0700"
+    options = f"size=1m,uid={os.getuid()},mode=0700"
     subprocess.run([*AS_ROOT, "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
     yield folder
     subprocess.run([*AS_ROOT, "umount", "-l", str(folder)], check=True)
@@ -78,7 +78,7 @@ async def test_a_full_disk_refuses_reads_writes_and_logins_until_there_is_room(
     assert (await crowded.ask("doctor", "GET", read)).status_code == 200
 
     filler = fill(small_disk)
-    # The open segment may have a last page with room in it.
+    # The open segment has room that was reserved.
     while (answer := await crowded.ask("doctor", "GET", read)).status_code == 200:
         pass
     for _ in range(20):

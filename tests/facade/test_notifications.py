@@ -117,7 +117,7 @@ class Facade:
     def records(self) -> list[dict[str, Any]]:
         found = []
         for segment in sorted(self.spool.glob("*.spool")):
-            for line in segment.read_bytes().splitlines():
+            for line in segment.read_bytes().rstrip(b"\0").splitlines():
                 record = decode(line)
                 assert record is not None
                 found.append(record["event"])

@@ -68,7 +68,7 @@ class World:
         """Every record that is in the audit spool."""
         found = []
         for segment in sorted(self.spool_dir.glob("*.spool")):
-            for line in segment.read_bytes().splitlines():
+            for line in segment.read_bytes().rstrip(b"\0").splitlines():
                 record = decode(line)
                 assert record is not None
                 found.append(record)

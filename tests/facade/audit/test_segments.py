@@ -11,6 +11,11 @@ from facade.audit.segments import Record, SpoolReader
 from facade.audit.spool import Spool
 
 
+def only(directory: Path) -> Path:
+    (segment,) = directory.glob("*.spool")
+    return segment
+
+
 def write(spool: Spool, *names: str) -> None:
     for name in names:
         spool.write_sync(
@@ -135,3 +140,43 @@ def test_a_segment_larger_than_one_read_comes_whole(tmp_path: Path) -> None:
         )
     assert next(tmp_path.glob("*.spool")).stat().st_size > 2 * 1024**2
     assert sorted(names(SpoolReader(tmp_path, {}))) == [f"{number:04d}" for number in range(3000)]
+
+
+async def test_what_a_writer_has_reserved_is_no_record_and_no_backlog(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, "facade")
+    reader = SpoolReader(tmp_path, {})
+    for name in ("a", "b"):
+        await spool.write(
+            audit_event(interaction="read", action="R", who=Who(None, "doctor"), request_id=name)
+        )
+        assert names(reader) == [name]
+        assert reader.backlog_bytes > 0
+        done(reader, name)
+        assert reader.backlog_bytes == 0
+    segment = only(tmp_path)
+    left = tmp_path / "facade.1.1.spool"
+    # As a killed writer leaves it: reserved to the end, and nobody who holds the lock.
+    left.write_bytes(segment.read_bytes())
+    assert sorted(names(reader)) == ["a", "b"]
+    done(reader, "a", "b")
+    reader.sweep()
+    assert not left.exists()
+    assert segment.exists()
+    spool.close()
+
+
+def test_zeros_in_the_middle_are_damage_and_hide_no_record(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, "facade")
+    write(spool, "a", "b")
+    spool.close()
+    (segment,) = tmp_path.glob("*.spool")
+    first, second = segment.read_bytes().splitlines(keepends=True)
+    for zeros in (100, 3 * 1024**2):
+        segment.write_bytes(first + bytes(zeros) + second + first)
+        reader = SpoolReader(tmp_path, {})
+        for _ in range(8):
+            reader.poll()
+        found = [record.event for record in reader.pending()]
+        assert [name_of(record) for record in reader.pending()].count("a") == 2
+        assert any("outcomeDesc" in event for event in found)
+        reader.close()

@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 
 from facade.audit.errors import SpoolError
 from facade.audit.event import Viewing, Who, audit_event
-from facade.audit.spool import Spool, decode, encode
+from facade.audit.spool import QUICK_S, RESERVED_BYTES, Spool, decode, encode
 
 DOCTOR = Who("Practitioner/d1", "doctor", "viewer", "jti-1", "127.0.0.1")
 
@@ -37,6 +39,11 @@ def records(directory: Path) -> list[dict[str, Any]]:
 
 def segments(directory: Path) -> int:
     return len(list(directory.glob("*.spool")))
+
+
+def only(directory: Path) -> Path:
+    (segment,) = directory.glob("*.spool")
+    return segment
 
 
 def ids(directory: Path) -> list[str]:
@@ -175,6 +182,8 @@ def test_a_damaged_line_is_told_from_a_whole_one() -> None:
 
 WRITER = """
 import sys
+import threading
+import time
 from pathlib import Path
 from facade.audit.event import Who, audit_event
 from facade.audit.spool import Spool
@@ -208,3 +217,52 @@ def test_kill_9_of_a_writer_loses_no_acknowledged_record(tmp_path: Path) -> None
                 break
             process.stdin.write("\n")
     assert set(acknowledged) <= set(ids(tmp_path))
+
+
+async def test_records_are_written_into_what_was_reserved(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, "facade")
+    await spool.write(event(0))
+    segment = only(tmp_path)
+    size = segment.stat().st_size
+    for number in range(1, 20):
+        await spool.write(event(number))
+    assert segment.stat().st_size == size, "a longer file is one more thing to write for the file system"
+    assert segment.read_bytes().endswith(bytes(RESERVED_BYTES // 2))
+    spool.close()
+    assert segment.read_bytes().endswith(b"}\n")
+    assert len(ids(tmp_path)) == 20
+    with pytest.raises(SpoolError):
+        await spool.write(event(20))
+
+
+async def test_more_than_was_reserved_is_whole(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, "facade")
+    large = {"text": "x" * 200}
+    for number in range(400):
+        await spool.write(event(number, detail=large))
+    assert ids(tmp_path) == [f"{number:032x}" for number in range(400)]
+    spool.close()
+
+
+async def test_a_slow_disk_holds_up_the_event_loop_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop_threads: list[bool] = []
+    main = threading.get_ident()
+    real = os.fdatasync
+
+    def slow(fd: int) -> None:
+        loop_threads.append(threading.get_ident() == main)
+        time.sleep(2 * QUICK_S)
+        real(fd)
+
+    def quick(fd: int) -> None:
+        loop_threads.append(threading.get_ident() == main)
+
+    spool = Spool(tmp_path, "facade")
+    for sync in (quick, quick, slow, slow, slow, quick, quick):
+        monkeypatch.setattr(os, "fdatasync", sync)
+        await spool.write(event(len(loop_threads)))
+    # The first one makes the segment; what follows a slow one is left to a thread until that was quick again.
+    assert loop_threads == [False, True, True, False, False, False, True]
+    spool.close()
