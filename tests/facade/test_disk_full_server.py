@@ -25,7 +25,7 @@ AS_ROOT = () if os.geteuid() == 0 else ("sudo", "-n")
 
 @pytest.fixture(scope="module")
 def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A file system of 256 kB."""
+    """A file system of 1 MiB."""
     folder = tmp_path_factory.mktemp("disk")
     options = f"size=1m,uid={os.getuid()},mode=0700"
     subprocess.run([*AS_ROOT, "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
@@ -50,9 +50,9 @@ async def crowded(
         yield world
 
 
-def fill(disk: Path) -> Path:
+def fill(disk: Path, name: str = "filler") -> Path:
     """Take every byte that is left."""
-    filler = disk / "filler"
+    filler = disk / name
     with filler.open("wb", buffering=0) as out:
         for size in (4096, 1):
             while _takes(out, size):
@@ -81,6 +81,8 @@ async def test_a_full_disk_refuses_reads_writes_and_logins_until_there_is_room(
     # The open segment has room that was reserved.
     while (answer := await crowded.ask("doctor", "GET", read)).status_code == 200:
         pass
+    # What did not fit was given back.
+    again = fill(small_disk, "more")
     for _ in range(20):
         answer = await crowded.ask("doctor", "GET", read)
         assert (answer.status_code, code_of(answer)) == (503, "ERR_590")
@@ -100,6 +102,7 @@ async def test_a_full_disk_refuses_reads_writes_and_logins_until_there_is_room(
     assert len(list(crowded.spool_dir.glob("*.spool"))) < 5, "refused requests leave no files behind"
 
     filler.unlink()
+    again.unlink()
     assert (await crowded.ask("doctor", "GET", read)).status_code == 200
     made = await crowded.ask("doctor", "POST", "Patient", json=new)
     assert made.status_code == 201
