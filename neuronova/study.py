@@ -26,6 +26,7 @@ from subscriptions.errors import SubscriptionsError
 from subscriptions.pacs import Pacs, open_pacs
 
 AS_RECEIVED = "as received"
+UNFINISHED = "being corrected; if nobody is at it, run the same command again"
 
 app = typer.Typer(help="Imaging studies. / 영상 검사", no_args_is_help=True)
 
@@ -62,7 +63,11 @@ async def _list(only_quarantined: bool) -> list[dict[str, str | int]]:
                     "state": study.state,
                     "patient": study.patient_ref,
                     "instances": len(instances),
-                    "note": f"{pending} pending, {kept} kept as they came" if pending or kept else "",
+                    "note": UNFINISHED
+                    if pacs.corrections.is_under_way(study.study_uid)
+                    else f"{pending} pending, {kept} kept as they came"
+                    if pending or kept
+                    else "",
                 }
             )
         aside: dict[str, list[str]] = {}

@@ -129,6 +129,12 @@ class Absences:
                         row.orthanc_id for row in rows if await self._pacs.orthanc.exists(row.orthanc_id)
                     ]
                     await self._arrivals.take(again)
+            else:
+                # Nobody is at it: the lock is ours. Only who began it knows whether it is still meant.
+                _log.error(
+                    "a correction was begun and is not finished: run the same command again",
+                    extra={"command": correction.kind, "correction": correction.id},
+                )
 
     async def _withdraw(self, correction: Correction, study_uid: str, rows: list[InstanceRow]) -> None:
         async with self._clients.trail.around(

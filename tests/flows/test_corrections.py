@@ -157,6 +157,11 @@ def test_nobody_registers_or_publishes_a_study_that_is_being_corrected(
     row = clinic.index.study(known.uid)
     assert row is not None
     assert row.state == "registered"
+    notes = {
+        one["study"]: one["note"] for one in json.loads(command(clinic, "study", "list", "--json").stdout)
+    }
+    assert "run the same command again" in notes[known.uid]
+    assert notes[other.uid] == ""
     journal.finish(begun)
     for study in (fresh, known):
         clinic.wait_available(study)

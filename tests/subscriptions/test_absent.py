@@ -103,3 +103,16 @@ async def test_nothing_is_withdrawn_when_most_of_everything_is_gone(absences: Ab
     await absences.look()
     assert len(pacs.index.studies()) == 6
     assert pacs.corrections.unfinished() == []
+
+
+async def test_a_correction_that_nobody_finishes_is_told_and_left_alone(
+    absences: Absences, pacs: Pacs, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun = pacs.corrections.begin(
+        "assign", "Patient/a", "Patient/b", reason="r", operator="o", at=1.0, study_uids=["1.2"]
+    )
+    await absences.look()
+    (told,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "run the same command again" in told.message
+    assert "Patient" not in str(vars(told)), "no log names a patient"
+    assert pacs.corrections.unfinished() == [begun]
