@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+import warnings
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +25,8 @@ _TALKATIVE = (
     "uvicorn.access",
     "websockets",
 )
+# These repeat values of what they read.
+_REPEATING = ("pydicom",)
 # Messages of these come from the interpreter or the operating system; a validation error of pydantic, by
 # contrast, repeats the value that it refuses.
 _PLAIN = (OSError, TypeError, AttributeError, ImportError, NotImplementedError, RuntimeError)
@@ -83,3 +86,7 @@ def configure(process: str, level: int = logging.INFO) -> None:
         theirs.propagate = True
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _REPEATING:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    # A library's warning is for its developers, and may repeat a value too.
+    warnings.simplefilter("ignore")

@@ -17,6 +17,7 @@ import resource
 import signal
 import struct
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,6 +214,8 @@ def main() -> None:
     # Answers go out on a private copy; what a codec prints must not get among them.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    # pydicom repeats what it finds odd in a file, and stderr is the log.
+    warnings.simplefilter("ignore")
     _serve(sys.stdin.buffer, answers)
 
 

@@ -135,3 +135,13 @@ def _runs(pid):
         return _proc(pid, "stat").split()[2] != b"Z"
     except FileNotFoundError:
         return False
+
+
+async def test_what_a_child_finds_odd_does_not_reach_the_log(paths, capfd):
+    frame_of_reference = str(parsed(mr_file()).FrameOfReferenceUID).encode()
+    odd = b"x" * len(frame_of_reference)
+    paths[0].write_bytes(mr_file().replace(frame_of_reference, odd))
+    async with Children(1) as children:
+        await children.inspect_file(paths[0])
+        await children.transcode(*paths)
+    assert capfd.readouterr() == ("", "")
