@@ -50,24 +50,25 @@ def list_(
         table(head, [[str(row[name]) for name in head] for row in rows])
 
 
+def _outcomes(instances: list[InstanceRow]) -> str:
+    kept = sum(one.outcome == "kept" for one in instances)
+    pending = sum(one.outcome == "pending" for one in instances)
+    return f"{pending} pending, {kept} kept as they came" if pending or kept else ""
+
+
 async def _list(only_quarantined: bool) -> list[dict[str, str | int]]:
     async with open_pacs(ImagingSettings(), children=1) as pacs:
         rows: list[dict[str, str | int]] = []
         for study in [] if only_quarantined else pacs.index.studies():
             instances = pacs.index.instances(study.study_uid)
-            kept = sum(one.outcome == "kept" for one in instances)
-            pending = sum(one.outcome == "pending" for one in instances)
+            is_corrected = pacs.corrections.is_under_way(study.study_uid)
             rows.append(
                 {
                     "study": study.study_uid,
                     "state": study.state,
                     "patient": study.patient_ref,
                     "instances": len(instances),
-                    "note": UNFINISHED
-                    if pacs.corrections.is_under_way(study.study_uid)
-                    else f"{pending} pending, {kept} kept as they came"
-                    if pending or kept
-                    else "",
+                    "note": UNFINISHED if is_corrected else _outcomes(instances),
                 }
             )
         aside: dict[str, list[str]] = {}

@@ -81,6 +81,7 @@ async def test_a_study_of_an_unknown_patient_is_released_with_a_reason(arriving:
             {"resourceType": "Patient", "active": True, "name": [{"family": "Demo", "given": ["Two"]}]}
         )
         inactive = await facade.create({"resourceType": "Patient", "active": False})
+        assigned = (study_uid, f"Patient/{patient['id']}", "--reason", "the ward called")
         for arguments, said in (
             (("1.2.3.4", f"Patient/{patient['id']}", "--reason", "x"), "no study"),
             ((study_uid, "Patient/nobody", "--reason", "x"), "no such Patient"),
@@ -90,30 +91,14 @@ async def test_a_study_of_an_unknown_patient_is_released_with_a_reason(arriving:
             refused = neuronova(arriving.var, "study", "assign", *arguments)
             assert refused.exit_code == 1
             assert said in refused.stderr
-        done = neuronova(
-            arriving.var,
-            "study",
-            "assign",
-            study_uid,
-            f"Patient/{patient['id']}",
-            "--reason",
-            "the ward called",
-        )
+        done = neuronova(arriving.var, "study", "assign", *assigned)
         assert done.exit_code == 0, done.stderr
         taken = listed(arriving, study_uid)
         assert taken is not None
         assert (taken["patient"], taken["instances"]) == (f"Patient/{patient['id']}", 1)
         registered = wait_for(lambda: _imaging_study(arriving, study_uid), "ingest to register it", 90)
         assert registered["subject"]["reference"] == f"Patient/{patient['id']}"
-        again = neuronova(
-            arriving.var,
-            "study",
-            "assign",
-            study_uid,
-            f"Patient/{patient['id']}",
-            "--reason",
-            "the ward called",
-        )
+        again = neuronova(arriving.var, "study", "assign", *assigned)
         assert again.exit_code == 1
         assert "already" in again.stderr
     check_there_and_back(arriving, study_uid)
