@@ -108,8 +108,12 @@ class _Segment:
         self._reserved = max(self._reserved, at)
 
     def close(self) -> None:
+        """Give back what was reserved."""
         with contextlib.suppress(OSError):
             os.ftruncate(self.fd, self.size)
+        self._let_go()
+
+    def _let_go(self) -> None:
         with contextlib.suppress(OSError):
             os.close(self.fd)
 
@@ -121,7 +125,8 @@ class _Segment:
         if self.size == 0:
             with contextlib.suppress(OSError):
                 self._path.unlink()
-        self.close()
+        # Nothing is cut off: readers may have taken what was written and not synced.
+        self._let_go()
 
 
 class Spool:

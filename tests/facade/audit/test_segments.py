@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from facade.audit.errors import SpoolError
 from facade.audit.event import Who, audit_event
 from facade.audit.segments import Record, SpoolReader
 from facade.audit.spool import Spool
@@ -180,3 +184,27 @@ def test_zeros_in_the_middle_are_damage_and_hide_no_record(tmp_path: Path) -> No
         assert [name_of(record) for record in reader.pending()].count("a") == 2
         assert any("outcomeDesc" in event for event in found)
         reader.close()
+
+
+async def test_a_record_that_was_read_before_its_sync_failed_stops_no_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, reader = Spool(tmp_path, "facade"), SpoolReader(tmp_path, {})
+
+    def failing(_: int) -> None:
+        reader.poll()
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", failing)
+        with pytest.raises(SpoolError):
+            spool.write_sync(
+                *(
+                    audit_event(interaction="read", action="R", who=Who(None, "doctor"), request_id=name)
+                    for name in ("a", "b")
+                )
+            )
+    write(spool, "c")
+    assert "c" in names(reader)
+    assert reader.backlog_bytes > 0
+    spool.close()
