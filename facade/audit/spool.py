@@ -139,6 +139,7 @@ class Spool:
         *,
         segment_bytes: int = SEGMENT_BYTES,
         clock: Callable[[], float] = time.time,
+        stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
         if not _WRITER.match(writer):
             raise ValueError(f"not a writer's name: {writer!r}")
@@ -146,6 +147,7 @@ class Spool:
         self._writer = writer
         self._segment_bytes = segment_bytes
         self._clock = clock
+        self._stopwatch = stopwatch
         self._minute = -1
         self._viewings: dict[bytes, asyncio.Future[None]] = {}
         self._reset()
@@ -254,7 +256,7 @@ class Spool:
             self._flush(loop)
 
     def _commit(self, data: bytes, reserve: int) -> None:
-        began = time.monotonic()
+        began = self._stopwatch()
         self._is_quick = False
         with self._lock:
             try:
@@ -264,7 +266,7 @@ class Spool:
                 self._segment.append(data, reserve)
                 if self._segment.size >= self._segment_bytes:
                     self._drop()
-                self._is_quick = time.monotonic() - began < QUICK_S
+                self._is_quick = self._stopwatch() - began < QUICK_S
             except OSError as error:
                 # After a failed write or fsync nothing is known of the segment's end (a torn line may be
                 # there, and the kernel may have dropped the dirty pages): never append to it again.
