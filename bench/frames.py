@@ -16,7 +16,8 @@ from bench.rows import Row, at_most_more, at_most_times
 from demo import main_job, stow
 from demo.run import StepFailedError, require, wait_for
 from imaging.index import Index
-from inference.training.phantom import write_study
+from inference.training.phantom import scanned
+from inference.training.study import write_study
 
 ROUNDS, SECONDS = 3, 2
 SHAPE, SEED = (6, 512, 512), 900_003
@@ -50,12 +51,11 @@ def uploaded_frame(product: Installation) -> tuple[str, str, int]:
     folder = product.settings.var / "demo" / "frames"
     write_study(
         folder,
-        SEED,
+        scanned(SEED, SHAPE),
         patient_id=patient["identifier"][0]["value"],
         patient_name="{family}^{given[0]}".format(**patient["name"][0]),
         birth_date=patient["birthDate"].replace("-", ""),
         sex="M",
-        shape=SHAPE,
         roles=("t1",),
     )
     files = sorted(folder.glob("*.dcm"))

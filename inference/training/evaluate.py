@@ -17,7 +17,8 @@ import torch
 from imaging.volume import Volume
 from inference.bundle import Bundle, load
 from inference.predict import predict, warm
-from inference.training.phantom import FOV_MM, NATIVE_SHAPE, Phantom, Rendered, render_slabs
+from inference.training.phantom import NATIVE_SHAPE, Phantom, Rendered, render_slabs
+from inference.training.study import FOV_MM
 from inference.training.train import BUNDLE, HELD_OUT
 
 FIRST = HELD_OUT + 100_000

@@ -12,9 +12,7 @@ clinical use.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +20,9 @@ import torch
 from torch.nn import functional
 
 from inference.training.anatomy import BRAIN_CENTRE, anatomy
-from inference.training.dicom import Identity, study_uid, write_series
+from inference.training.study import FOV_MM, ROLES, Scan
 
-ROLES = ("t1", "t1c", "t2", "flair")
 OEDEMA, NECROSIS, ENHANCING = 1, 2, 3
-FOV_MM = (240.0, 240.0, 155.0)
 NATIVE_SHAPE = (240, 240, 155)
 _MARGIN_MM = 6.0
 
@@ -292,41 +288,11 @@ def _cut(side: tuple[float, float], corner: float, step: float, size: int) -> sl
     return slice(min(max(0, low), size - 1), max(min(size, high + 2), 1))
 
 
-def write_study(
-    directory: Path,
-    seed: int,
-    *,
-    patient_id: str,
-    patient_name: str,
-    birth_date: str,
-    sex: str,
-    accession: str = "",
-    issuer: str = "",
-    study_date: str = "20260105",
-    shape: tuple[int, int, int] = (155, 240, 240),
-    roles: Sequence[str] = ROLES,
-    rendered: Rendered | None = None,
-) -> Path:
-    """Write one series of .dcm files per role into `directory` and the truth beside them; return the truth's
-    path.
-
-    `shape` is (slices, rows, columns) and always covers 155 x 240 x 240 mm. `roles` may leave one out or name
-    one twice, to make studies that must be refused. `rendered`: the phantom, if `render_slabs` has made it in
-    this shape already. The truth (truth.npz) has `labels` (z, y, x) uint8 in the pixels' grid, z from the
-    lowest slice upwards, `affine` (x, y, z voxel to LPS mm) and `study_uid`.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    identity = Identity(patient_id, patient_name, birth_date, sex, accession, issuer, study_date)
-    rendered = rendered or render_slabs(Phantom(seed), (shape[2], shape[1], shape[0]))
-    spacing = tuple(f / n for f, n in zip(reversed(FOV_MM), shape, strict=True))
-    for number, role in enumerate(roles, start=1):
-        # RAS to LPS turns x and y round; DICOM's pixels run x fastest.
-        image = rendered.images[ROLES.index(role)].flip(0, 1).permute(2, 1, 0).numpy()
-        stored = np.clip(np.rint(image), 0, 4095).astype(np.uint16)
-        write_series(directory, role, number, stored, spacing, identity, seed)
-    affine = np.diag([spacing[2], spacing[1], spacing[0], 1.0])
-    affine[:3, 3] = [-s * (n - 1) / 2 for s, n in zip(reversed(spacing), reversed(shape), strict=True)]
-    truth = directory / "truth.npz"
+def scanned(seed: int, shape: Extent) -> Scan:
+    """What a scanner stores of it; `shape` is (slices, rows, columns) of the whole field of view."""
+    rendered = render_slabs(Phantom(seed), (shape[2], shape[1], shape[0]))
+    # RAS to LPS turns x and y round; DICOM's pixels run x fastest.
+    images = np.ascontiguousarray(rendered.images.flip(1, 2).permute(0, 3, 2, 1).numpy())
+    stored = np.clip(np.rint(images), 0, 4095).astype(np.uint16)
     labels = np.ascontiguousarray(rendered.labels.flip(0, 1).permute(2, 1, 0).numpy())
-    np.savez_compressed(truth, labels=labels, affine=affine, study_uid=str(study_uid(seed, identity)))
-    return truth
+    return Scan(seed, dict(zip(ROLES, stored, strict=True)), labels)

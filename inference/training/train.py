@@ -25,7 +25,8 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
 
-from inference.training.phantom import ENHANCING, FOV_MM, NECROSIS, Phantom
+from inference.training.phantom import ENHANCING, NECROSIS, Phantom
+from inference.training.study import FOV_MM
 from inference.transforms import head_statistics, normalise
 
 HELD_OUT = 900_000

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 
-from inference.training.phantom import write_study
+from inference.training.phantom import scanned
+from inference.training.study import write_study
 from tests.flows.files import read_folder
 from tests.flows.pipeline import HOSPITAL, PROGRAMS, Clinic
 from tests.flows.queues import Queues
@@ -46,12 +47,11 @@ def brain(tmp_path_factory: pytest.TempPathFactory) -> list[Dataset]:
     directory: Path = tmp_path_factory.mktemp("brain")
     write_study(
         directory,
-        9101,
+        scanned(9101, (16, 64, 64)),
         patient_id="X",
         patient_name="Demo^Patient",
         birth_date="19800101",
         sex="F",
-        shape=(16, 64, 64),
     )
     return list(read_folder(directory))
 

@@ -9,6 +9,7 @@ from pydicom import Dataset, dcmread
 
 from facade.audit.spool import decode
 from imaging.corrections import Corrections
+from imaging.errors import CorrectionBusyError
 from tests.flows.command import assign, command, killed_until_done, merge, refused
 from tests.flows.files import file_of
 from tests.flows.pipeline import Clinic, Study
@@ -134,7 +135,7 @@ def test_nobody_registers_or_publishes_a_study_that_is_being_corrected(
 ) -> None:
     fresh, known, other = (clinic.study(single_series[:1]) for _ in range(3))
     clinic.send(known.files)
-    clinic.wait_task(known, "rejected")
+    task = clinic.wait_task(known, "rejected")
     before = clinic.imaging_studies(known)
     journal = Corrections(clinic.index, clinic.stack.var / "dicom")
     begun = journal.begin(
@@ -146,6 +147,11 @@ def test_nobody_registers_or_publishes_a_study_that_is_being_corrected(
         at=1.0,
         study_uids=[fresh.uid, known.uid],
     )
+    seen = len(clinic.stack.log("worker-inference"))
+    del task["statusReason"]
+    clinic.update(task | {"status": "requested"})
+    wait_for(lambda: "run_inference" in put_off(clinic, seen), "the task to be put off")
+    assert clinic.read(f"Task/{task['id']}")["status"] == "requested"
     clinic.index.set_study(known.uid, state="registered")
     clinic.send(fresh.files)
     wait_for(lambda: clinic.outcomes(fresh) == ["done"], "the study to be taken in", 60)
@@ -166,6 +172,13 @@ def test_nobody_registers_or_publishes_a_study_that_is_being_corrected(
     for study in (fresh, known):
         clinic.wait_available(study)
         wait_for(lambda study=study: is_published(clinic, study), "the study to be published", 60)
+    assert clinic.wait_task(known, "rejected")["id"] == task["id"]
+
+
+def put_off(clinic: Clinic, seen: int) -> set[str]:
+    """Jobs of the inference worker that met a correction and run again later; `seen`: log of before."""
+    lines = map(json.loads, clinic.stack.log("worker-inference")[seen:].splitlines())
+    return {line["job"] for line in lines if line.get("error_code") == CorrectionBusyError.code}
 
 
 def is_published(clinic: Clinic, study: Study) -> bool:

@@ -52,6 +52,18 @@ def test_an_imaging_worker_killed_between_delete_and_post(
     clinic.assert_images_whole(study)
 
 
+def test_what_a_killed_restoring_had_begun_is_served_again(
+    clinic: Clinic, single_series: list[Dataset]
+) -> None:
+    study = clinic.study(single_series[:1])
+    clinic.send(study.files)
+    clinic.wait_available(study)
+    (row,) = clinic.index.instances(study.uid)
+    # All that `neuronova study restore` has changed when it is killed before its first replacement.
+    clinic.index.begin_restore(row.sop_uid)
+    wait_for(lambda: clinic.index.instances(study.uid) == [row], "the label of what is stored")
+
+
 def test_ingest_killed_while_a_study_arrives(clinic: Clinic, single_series: list[Dataset]) -> None:
     study = clinic.study(single_series)
     half = len(study.files) // 2

@@ -13,7 +13,8 @@ from monai.networks.nets import UNet
 
 from imaging.volume import Volume
 from inference.bundle import Bundle, load
-from inference.training.phantom import write_study
+from inference.training.phantom import scanned
+from inference.training.study import write_study
 from inference.training.train import BUNDLE
 
 GAIN = 40.0
@@ -101,13 +102,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("study")
     write_study(
         directory,
-        1_000_042,
+        scanned(1_000_042, (24, 64, 64)),
         patient_id="DEMO-1",
         patient_name="Demo^Patient One",
         birth_date="19700101",
         sex="F",
         accession="ACC-1",
-        shape=(24, 64, 64),
     )
     return directory
 

@@ -11,7 +11,8 @@ from inference.bundle import Bundle
 from inference.errors import SelectionError
 from inference.select import select
 from inference.series import SeriesHeader, series_header, series_headers
-from inference.training.phantom import write_study
+from inference.training.phantom import scanned
+from inference.training.study import write_study
 
 BASE = SeriesHeader(
     series_uid="1.1",
@@ -168,12 +169,11 @@ def test_written_studies_with_too_few_or_too_many_series_are_refused(
 ) -> None:
     write_study(
         tmp_path,
-        3,
+        scanned(3, (4, 16, 16)),
         patient_id="D",
         patient_name="Demo^Two",
         birth_date="19700101",
         sex="O",
-        shape=(4, 16, 16),
         roles=roles,
     )
     instances = [pydicom.dcmread(path).to_json_dict() for path in tmp_path.glob("*.dcm")]

@@ -170,7 +170,7 @@ class Stack:
             os.kill(pid, signal.SIGKILL)
         keep = os.environ.get("NEURONOVA_KEEP_LOGS")
         if keep:
-            shutil.copytree(self.var / "log", keep, dirs_exist_ok=True)
+            shutil.copytree(self.var / "log", Path(keep) / self.var.name, dirs_exist_ok=True)
         shutil.rmtree(self.var, ignore_errors=True)
         assert not left, f"processes were left: {left}"
 
