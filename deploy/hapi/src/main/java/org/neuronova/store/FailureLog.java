@@ -34,7 +34,8 @@ public class FailureLog {
                 (thread, failure) -> LOG.error("thread {} failed: {}", thread.getName(), describe(failure)));
     }
 
-    private static String describe(Throwable failure) {
+    /** Classes of a failure and its causes with HAPI's codes, and where it was thrown; no message. */
+    static String describe(Throwable failure) {
         List<String> causes = new ArrayList<>();
         Throwable last = failure;
         for (Throwable cause = failure; cause != null && causes.size() < FRAMES; cause = cause.getCause()) {
