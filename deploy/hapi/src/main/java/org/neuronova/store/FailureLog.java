@@ -17,7 +17,8 @@ import org.slf4j.LoggerFactory;
 public class FailureLog {
 
     private static final Logger LOG = LoggerFactory.getLogger(FailureLog.class);
-    private static final Pattern CODE = Pattern.compile("HAPI-\\d{4}");
+    /** The code at the beginning of a message of HAPI's, which quotes nothing. */
+    static final Pattern CODE = Pattern.compile("HAPI-\\d{4}");
     private static final int FRAMES = 8;
 
     @Hook(Pointcut.SERVER_PRE_PROCESS_OUTGOING_EXCEPTION)

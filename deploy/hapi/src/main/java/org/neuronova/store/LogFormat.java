@@ -5,7 +5,6 @@ import ch.qos.logback.classic.spi.ThrowableProxy;
 import java.util.List;
 import java.util.Objects;
 import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.springframework.boot.json.JsonWriter;
@@ -20,8 +19,6 @@ public class LogFormat implements StructuredLogFormatter<ILoggingEvent> {
     /** Whose messages are known to quote nothing of a patient: our own, the start of the application, the pool. */
     private static final List<String> PLAIN =
             List.of("org.neuronova.store.", "org.springframework.boot.", "com.zaxxer.hikari.");
-
-    private static final Pattern CODE = Pattern.compile("HAPI-\\d{4}");
 
     private final JsonWriter<ILoggingEvent> line = JsonWriter.<ILoggingEvent>of(members -> {
         members.add("@timestamp", ILoggingEvent::getInstant);
@@ -42,7 +39,7 @@ public class LogFormat implements StructuredLogFormatter<ILoggingEvent> {
         if (isPlain(event)) {
             return message;
         }
-        Matcher code = CODE.matcher(message);
+        Matcher code = FailureLog.CODE.matcher(message);
         return code.find() ? code.group() : null;
     }
 
