@@ -1,13 +1,24 @@
 """Fixtures of real servers: one stack a session, each program started when the first test asks for it."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 
 from demo import people
 from demo.run import Run
 from deploy.settings import ROOT
-from tests.servers.stack import Stack, make_stack
+from tests.servers.stack import Stack, made, make_stack
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """A failure comes with what the servers logged: their folder goes with the run."""
+    report = yield
+    if report.failed:
+        for stack in made:
+            report.sections += [(f"Last errors of {name}", text) for name, text in stack.errors().items()]
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -42,6 +42,10 @@ SMALL = {
 }
 
 
+made: list["Stack"] = []
+"""The stacks of this process."""
+
+
 class Stack:
     """The product (or the part that a test needs) on this machine, for this session."""
 
@@ -143,6 +147,15 @@ class Stack:
         path = self.var / "log" / f"{name}.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
+    def errors(self) -> dict[str, str]:
+        """The last errors that each program has logged, by program."""
+        found = {}
+        for path in sorted((self.var / "log").glob("*.log")):
+            lines = [line for line in self.log(path.stem).splitlines() if '"ERROR"' in line]
+            if lines:
+                found[path.stem] = "\n".join(lines[-5:])
+        return found
+
     def processes(self) -> dict[int, str]:
         """Every process of this stack: supervisord and whatever came from it, by session or by folder."""
         return processes_of(self.var)
@@ -196,10 +209,13 @@ def make_stack() -> Stack:
     """A new stack, or the running one that NEURONOVA_STACK names (to try one test many times)."""
     running = os.environ.get("NEURONOVA_STACK")
     if running:
-        return Stack(saved(Path(running)), is_ours=False)
-    # Short: a unix socket's path has at most 107 bytes.
-    var = Path(tempfile.mkdtemp(prefix="nn", dir=os.environ.get(FOLDER, "/tmp")))
-    return Stack(free_ports(dataclasses.replace(Settings(), var=var, **SMALL)), is_ours=True)
+        stack = Stack(saved(Path(running)), is_ours=False)
+    else:
+        # Short: a unix socket's path has at most 107 bytes.
+        var = Path(tempfile.mkdtemp(prefix="nn", dir=os.environ.get(FOLDER, "/tmp")))
+        stack = Stack(free_ports(dataclasses.replace(Settings(), var=var, **SMALL)), is_ours=True)
+    made.append(stack)
+    return stack
 
 
 def wait_for(condition: Callable[[], T], what: str, timeout_s: float = 30) -> T:
