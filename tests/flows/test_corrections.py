@@ -82,7 +82,7 @@ def test_a_study_with_results_goes_to_another_patient_wherever_the_command_is_ki
 
 
 def test_two_records_become_one_with_studies_and_orders_wherever_the_command_is_killed(
-    clinic: Clinic, single_series: list[Dataset]
+    clinic: Clinic, queues: Queues, single_series: list[Dataset]
 ) -> None:
     study = clinic.study(single_series[:1])
     kept, _, number = clinic.order()
@@ -93,8 +93,12 @@ def test_two_records_become_one_with_studies_and_orders_wherever_the_command_is_
     refused(clinic, "one and the same", *merge(old, old))
     refused(clinic, "no such Patient", *merge(old, "nobody"))
     refused(clinic, "no such Patient", *merge("nobody", kept))
+    launches = [f"smart_auth:launch:{patient}" for patient in (old, kept)]
+    for name, patient in zip(launches, (old, kept), strict=True):
+        queues.redis.set(name, json.dumps({"patient": patient}), ex=600)
 
     assert killed_until_done(clinic, *merge(old, kept)) > 1
+    assert queues.redis.exists(*launches) == 0
     refused(clinic, "already", *merge(old, kept))
     refused(clinic, "merged", *merge(kept, old))
 

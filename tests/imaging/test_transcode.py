@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from pydicom import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from imaging import htj2k, pixels, rewrite
 from imaging.frames import HTJ2K_LOSSLESS_RPCL
@@ -68,6 +70,19 @@ def test_pydicoms_files_get_the_outcome_of_the_table(name, outcome, reason):
         "ExtendedOffsetTable",
         "ExtendedOffsetTableLengths",
     }
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_an_icon_image_stays_as_it_is(syntax):
+    icon = Dataset()
+    icon.SamplesPerPixel, icon.PhotometricInterpretation, icon.PixelRepresentation = 1, "MONOCHROME2", 0
+    icon.Rows, icon.Columns = 5, 3
+    icon.BitsAllocated, icon.BitsStored, icon.HighBit = 8, 8, 7
+    icon.PixelData = bytes(range(15)) + b"\0"
+    result = transcoded(file_bytes(mr(IconImageSequence=[icon]), syntax))
+    assert result.outcome == "done"
+    (after,) = parsed(result.data).IconImageSequence
+    assert {name: after[name].value for name in icon.dir()} == {name: icon[name].value for name in icon.dir()}
 
 
 @st.composite
