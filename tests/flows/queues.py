@@ -1,5 +1,6 @@
 """The workers' queues in Redis: how the flows meet a worker in the middle of one certain job."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -42,15 +43,23 @@ class Queues:
         return self._jobs.enqueue(job, *arguments)
 
     def kill_in_job(self, program: str, queue: str, ask: Callable[[], str]) -> str:
-        """kill -9 of a worker while it runs the job that `ask` sets going; answers the job's subject.
+        """kill -9 of a worker while it runs a job that `ask` sets going; answers the job's subject.
 
-        The worker stands still until the job waits, so that its beginning cannot be missed.
+        The worker stands still until the job waits, so that its beginning cannot be missed. A job that ended
+        before anybody saw it run is followed by another.
         """
-        with standing_still(self._clinic.stack.pid(program)):
-            subject = ask()
-            wait_for(lambda: self.is_waiting(queue, subject), "the job to wait for the worker")
-        self._clinic.kill_at(program, lambda: self.is_running(queue, subject))
-        return subject
+        for _ in range(20):
+            with standing_still(self._clinic.stack.pid(program)):
+                subject = ask()
+                wait_for(lambda subject=subject: self.is_waiting(queue, subject), "the job to wait")
+            end = time.monotonic() + 90
+            while self.is_waiting(queue, subject):
+                assert time.monotonic() < end, "the job was not taken"
+                time.sleep(0.002)
+            if self.is_running(queue, subject):
+                self._clinic.stack.kill(program)
+                return subject
+        raise AssertionError(f"no job of {program} was seen while it ran")
 
     def empty(self) -> None:
         """Redis comes back, but has forgotten everything."""
