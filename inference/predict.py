@@ -44,7 +44,8 @@ def warm(bundle: Bundle, wish: Literal["auto", "float32", "bfloat16"] = "auto", 
     it."""
     if threads:
         torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    # As torch.use_deterministic_algorithms(True), which first loads torch's compiler (1.8 s, not used here).
+    torch.set_deterministic_debug_mode("error")
     # It would fill every new tensor (a fifth of the pass); no operation here reads what it has not written.
     torch.utils.deterministic.fill_uninitialized_memory = False
     channels = len(bundle.roles)

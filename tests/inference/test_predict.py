@@ -70,6 +70,7 @@ def around_a_tumour() -> dict[str, Volume]:
 
 def test_the_same_volumes_give_the_same_labels(demo_bundle: Bundle) -> None:
     warm(demo_bundle, "float32")
+    assert torch.are_deterministic_algorithms_enabled()
     volumes = around_a_tumour()
     first, second = predict(demo_bundle, volumes), predict(demo_bundle, volumes)
     assert first.labels.any()
