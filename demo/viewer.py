@@ -6,6 +6,8 @@ so the step holds only if HTJ2K really came through WebAssembly unchanged and th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pydicom
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from demo.run import Run, require
 
@@ -83,30 +85,37 @@ def log_in(page: Page, base_url: str, path: str, username: str, password: str) -
     page.click("button[type=submit]")
 
 
-def view(base_url: str, username: str, password: str, study_uid: str, screenshot: Path) -> Shown:
-    """Log in, open the study, wait for pixels and the segmentation, take the screenshot."""
-    foreign: list[str] = []
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A headless browser; each context of it is another person's."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         try:
-            context: BrowserContext = browser.new_context(viewport={"width": 1400, "height": 900})
-            context.on(
-                "request",
-                lambda request: (
-                    None
-                    if request.url.startswith((base_url, "blob:", "data:"))
-                    else foreign.append(request.url[:120])
-                ),
-            )
-            page = context.new_page()
-            path = f"/pacs-viewer/segmentation?StudyInstanceUIDs={study_uid}"
-            log_in(page, base_url, path, username, password)
-            page.wait_for_function(_SHOWN, timeout=LOAD_MS)
-            shown = page.evaluate(_SHOWN)
-            segments = draw_segmentation(page)
-            page.screenshot(path=str(screenshot))
+            yield browser
         finally:
             browser.close()
+
+
+def view(base_url: str, username: str, password: str, study_uid: str, screenshot: Path) -> Shown:
+    """Log in, open the study, wait for pixels and the segmentation, take the screenshot."""
+    foreign: list[str] = []
+    with chromium() as browser:
+        context = browser.new_context(viewport={"width": 1400, "height": 900})
+        context.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith((base_url, "blob:", "data:"))
+                else foreign.append(request.url[:120])
+            ),
+        )
+        page = context.new_page()
+        path = f"/pacs-viewer/segmentation?StudyInstanceUIDs={study_uid}"
+        log_in(page, base_url, path, username, password)
+        page.wait_for_function(_SHOWN, timeout=LOAD_MS)
+        shown = page.evaluate(_SHOWN)
+        segments = draw_segmentation(page)
+        page.screenshot(path=str(screenshot))
     return Shown(shown["imageId"], shown["length"], shown["sum"], segments, foreign)
 
 

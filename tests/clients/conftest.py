@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from demo.app import App, Session
 from demo.run import Run
-from demo.viewer import ARGUMENTS, CHROMIUM
+from demo.viewer import chromium
 from deploy.setup.clients import CLIENTS
 from smart_auth import roles
 from tests.servers.stack import Stack
@@ -76,12 +76,10 @@ def browser_app(stack: Stack, hospital: Run) -> Iterator[BrowserApp]:
 
 # Not of the session: while Playwright is open its event loop is the running one, and no async test starts.
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+def browser() -> Iterator[Browser]:
     """Headless Chromium."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        yield browser
-        browser.close()
+    with chromium() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

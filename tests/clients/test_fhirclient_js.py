@@ -16,9 +16,9 @@ WAIT_MS = 30_000
 
 
 @pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
+def page(browser: Browser) -> Iterator[Page]:
     """A browser of its own: nobody is logged in."""
-    context = chromium.new_context(locale="en-US")
+    context = browser.new_context(locale="en-US")
     context.set_default_timeout(WAIT_MS)
     yield context.new_page()
     context.close()

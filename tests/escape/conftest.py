@@ -11,6 +11,7 @@ from facade.hapi import HAPIClient
 from tests.escape.inside import foreign_records, suite
 from tests.escape.suite import Suite
 from tests.servers.stack import Stack, make_stack
+from tests.smart_auth.quick import cheap_secrets  # noqa: F401
 
 
 @pytest.fixture(scope="session")

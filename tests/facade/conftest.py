@@ -17,12 +17,7 @@ from tests.facade.door import Door
 from tests.facade.stored import Images
 from tests.facade.world import World, opened, patient
 from tests.servers.stack import Stack
-
-
-@pytest.fixture(scope="session")
-def keys_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keys are made once a session (RSA takes its time)."""
-    return tmp_path_factory.mktemp("keys")
+from tests.smart_auth.quick import cheap_secrets, made_keys  # noqa: F401
 
 
 @pytest.fixture(scope="session")

@@ -131,10 +131,10 @@ class Facade:
 
 
 @pytest.fixture
-async def facade(redis_server: Any, tmp_path: Path) -> AsyncIterator[Facade]:
+async def facade(redis_server: Any, tmp_path: Path, keys_dir: Path) -> AsyncIterator[Facade]:
     redis = Redis.from_url(redis_server.redis_url, db=10)
     await redis.flushdb()
-    auth = SMARTAuth(settings_for(tmp_path, "unix:///unused"), redis=redis)
+    auth = SMARTAuth(settings_for(tmp_path, "unix:///unused", keys_dir=keys_dir), redis=redis)
     await auth.start()
     made = Facade(0, auth, redis, tmp_path / "spool")
     spool = Spool(made.spool, "facade")

@@ -33,6 +33,8 @@ class World:
     spool_dir: Path
     arrival: Arrival
     tokens: dict[str, dict[str, str]] = field(default_factory=dict)
+    _records: list[dict[str, Any]] = field(default_factory=list)
+    _read: dict[Path, int] = field(default_factory=dict)
 
     def browser(self) -> httpx.AsyncClient:
         """A client that has nothing yet."""
@@ -65,14 +67,17 @@ class World:
             return await browser.request(method, f"/fhir/{path}", json=json, headers=sent, content=content)
 
     def trail(self) -> list[dict[str, Any]]:
-        """Every record that is in the audit spool."""
-        found = []
+        """Every record that is in the audit spool; what was read before is not read again."""
         for segment in sorted(self.spool_dir.glob("*.spool")):
-            for line in segment.read_bytes().rstrip(b"\0").splitlines():
+            with segment.open("rb") as file:
+                file.seek(self._read.get(segment, 0))
+                new = file.read().rstrip(b"\0")
+            self._read[segment] = self._read.get(segment, 0) + len(new)
+            for line in new.splitlines():
                 record = decode(line)
                 assert record is not None
-                found.append(record)
-        return found
+                self._records.append(record)
+        return list(self._records)
 
 
 def settings_of(directory: Path, **changes: Any) -> FacadeSettings:

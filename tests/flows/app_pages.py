@@ -22,9 +22,10 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx
 from playwright.sync_api import Page
 
+from demo.viewer import chromium
 from smart_auth import clients, users
 from smart_auth.database import Database
-from tests.flows.login_pages import PASSWORD, Walk, chromium
+from tests.flows.login_pages import PASSWORD, Walk, pages
 from tests.servers.stack import Stack, make_stack
 
 PROGRAMS = ("redis", "hapi", "facade", "nginx")
@@ -270,7 +271,7 @@ def main(folder: Path) -> int:
         stack.need(*PROGRAMS)
         made = ward(stack)
         for lang, screen in (("en", "desktop"), ("ko", "phone")):
-            with app(stack) as one, chromium(lang, screen) as new_page:
+            with app(stack) as one, chromium() as browser, pages(browser, lang, screen) as new_page:
                 walk = walk_of(stack, new_page(), lang, screen, folder, one)
                 standalone(walk, one, made, login(stack))
                 from_the_ehr(walk, one, made)

@@ -10,13 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pyotp
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from demo.viewer import ARGUMENTS, CHROMIUM
+from demo.viewer import chromium
 from tests.servers.stack import Stack, make_stack
 
 PASSWORD = "correct horse battery staple"
@@ -171,20 +171,18 @@ def invited(stack: Stack, username: str) -> str:
 
 
 @contextmanager
-def chromium(lang: str, screen: str, scheme: str = "light") -> Iterator[Callable[[], Page]]:
-    """A browser; each page that it opens is another person's, with cookies of its own."""
+def pages(browser: Browser, lang: str, screen: str, scheme: str = "light") -> Iterator[Callable[[], Page]]:
+    """Opens pages; each is another person's, with cookies of its own."""
     width, height = WIDTHS[screen]
     locale = {"ko": "ko-KR", "en": "en-GB"}[lang]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        try:
-            yield lambda: browser.new_context(
+    with ExitStack() as open_:
+        yield lambda: open_.enter_context(
+            browser.new_context(
                 viewport={"width": width, "height": height},
                 locale=locale,
                 color_scheme="dark" if scheme == "dark" else "light",
-            ).new_page()
-        finally:
-            browser.close()
+            )
+        ).new_page()
 
 
 def main(folder: Path) -> int:
@@ -194,7 +192,7 @@ def main(folder: Path) -> int:
     try:
         stack.need(*PROGRAMS)
         for lang, screen in (("en", "desktop"), ("ko", "phone")):
-            with chromium(lang, screen) as new_page:
+            with chromium() as browser, pages(browser, lang, screen) as new_page:
                 one = Walk(stack, new_page(), lang, screen, folder)
                 walk(stack, one, f"doctor.{lang}{int(time.time())}")
                 print("\n".join(one.faults) or f"{len(one.seen)} pages")  # noqa: T201 - for the person who looks

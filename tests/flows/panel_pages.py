@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from demo import main_job, people
 from demo.run import Run
-from demo.viewer import ARGUMENTS, CHROMIUM, draw_segmentation
+from demo.viewer import chromium, draw_segmentation
 from deploy.settings import ROOT
 from tests.servers.stack import make_stack
 
@@ -121,17 +121,6 @@ class Viewer:
     def _asked(self, url: str) -> None:
         if not url.startswith((self.base_url, "blob:", "data:")):
             self.faults.append(f"asked for {url}")
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """A headless browser; each context of it is another person's."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        try:
-            yield browser
-        finally:
-            browser.close()
 
 
 def person(browser: Browser, base_url: str, lang: str, width: int = 1400) -> Viewer:

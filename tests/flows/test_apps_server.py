@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from playwright.sync_api import Browser
 
 from tests.flows.app_pages import (
     EHR,
@@ -17,7 +18,7 @@ from tests.flows.app_pages import (
     walk_of,
     ward,
 )
-from tests.flows.login_pages import PASSWORD, chromium
+from tests.flows.login_pages import PASSWORD, pages
 from tests.servers.stack import Stack, wait_for
 
 pytestmark = pytest.mark.server
@@ -44,9 +45,9 @@ def one(front: Stack) -> Iterator[App]:
 
 @pytest.mark.parametrize(("lang", "screen", "scheme"), [("en", "desktop", "light"), ("ko", "phone", "dark")])
 def test_an_app_is_let_in_narrowed_and_shut_out(
-    front: Stack, made: dict[str, str], one: App, lang: str, screen: str, scheme: str
+    browser: Browser, front: Stack, made: dict[str, str], one: App, lang: str, screen: str, scheme: str
 ) -> None:
-    with chromium(lang, screen, scheme) as new_page:
+    with pages(browser, lang, screen, scheme) as new_page:
         walk = walk_of(front, new_page(), lang, screen, None, one)
         token = standalone(walk, one, made, login(front))
         assert (token["patient"], token["encounter"]) == (made["patient"], made["visit"])
@@ -86,8 +87,10 @@ def test_an_app_is_let_in_narrowed_and_shut_out(
             assert made["mrn"].encode() not in path.read_bytes(), path.name
 
 
-def test_no_answer_of_the_person_no_code(front: Stack, made: dict[str, str], one: App) -> None:
-    with chromium("en", "desktop") as new_page:
+def test_no_answer_of_the_person_no_code(
+    browser: Browser, front: Stack, made: dict[str, str], one: App
+) -> None:
+    with pages(browser, "en", "desktop") as new_page:
         walk = walk_of(front, new_page(), "en", "desktop", None, one)
         page = walk.page
         page.goto(one.authorize(STANDALONE))
@@ -107,8 +110,10 @@ def test_no_answer_of_the_person_no_code(front: Stack, made: dict[str, str], one
         assert one.answers[-1]["error"] == "invalid_request"
 
 
-def test_another_origin_can_neither_frame_nor_send_the_pages(front: Stack, one: App) -> None:
-    with chromium("en", "desktop") as new_page:
+def test_another_origin_can_neither_frame_nor_send_the_pages(
+    browser: Browser, front: Stack, one: App
+) -> None:
+    with pages(browser, "en", "desktop") as new_page:
         walk = walk_of(front, new_page(), "en", "desktop", None, one)
         page = walk.page
         page.goto(one.authorize("openid user/Practitioner.rs"))

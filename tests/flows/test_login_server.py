@@ -11,13 +11,13 @@ from pathlib import Path
 import httpx
 import pyotp
 import pytest
-from playwright.sync_api import Route
+from playwright.sync_api import Browser, Route
 
 from smart_auth import totp, users
 from smart_auth.database import Database
 from smart_auth.roles import ROLES
 from smart_auth.totp import SecondFactors
-from tests.flows.login_pages import PASSWORD, PROGRAMS, Walk, chromium, invited, walk
+from tests.flows.login_pages import PASSWORD, PROGRAMS, Walk, invited, pages, walk
 from tests.servers.stack import Stack, wait_for
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300, func_only=True)]
@@ -175,18 +175,18 @@ def test_every_menu_entry_of_a_role_leads_to_a_page(door: Stack, new_person: New
     ],
 )
 def test_every_page_can_be_read_and_used_by_keyboard(
-    door: Stack, lang: str, screen: str, scheme: str
+    browser: Browser, door: Stack, lang: str, screen: str, scheme: str
 ) -> None:
-    with chromium(lang, screen, scheme) as new_page:
+    with pages(browser, lang, screen, scheme) as new_page:
         one = Walk(door, new_page(), lang, screen, None)
         walk(door, one, f"doctor.{secrets.token_hex(4)}")
     assert one.faults == []
     assert len(one.seen) == 17
 
 
-def test_no_other_site_can_show_our_pages_in_a_frame(door: Stack) -> None:
+def test_no_other_site_can_show_our_pages_in_a_frame(browser: Browser, door: Stack) -> None:
     name = f"doctor.{secrets.token_hex(4)}"
-    with chromium("en", "desktop") as new_page:
+    with pages(browser, "en", "desktop") as new_page:
         page = new_page()
         one = Walk(door, page, "en", "desktop", None)
         one.open(f"/auth/invite/{invited(door, name)}")

@@ -14,7 +14,7 @@ from pydicom import Dataset
 from demo.run import Run
 from smart_auth import users
 from smart_auth.database import Database
-from tests.flows.panel_pages import LOCALES, chromium, person
+from tests.flows.panel_pages import LOCALES, person
 from tests.flows.pipeline import Clinic, Study
 from tests.servers.stack import Stack, wait_for
 from tests.smart_auth.flow import PASSWORD
@@ -26,12 +26,6 @@ WORDS = {
     "ko": {"draft": "초안, 검토 대기", "approve": "승인 …", "confirm": "이 결과를 승인"},
     "en": {"draft": "Draft, awaits review", "approve": "Approve …", "confirm": "Approve this result"},
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as opened:
-        yield opened
 
 
 class Reading:

@@ -1,9 +1,7 @@
 """An authorization server of its own for each test: real SQLite file, real Redis, reached over ASGI."""
 
-import functools
 import getpass
 import os
-import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,15 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
-from argon2 import PasswordHasher
-from joserfc.jwk import RSAKey
 from redis.asyncio import Redis
 from sqlalchemy.engine import make_url
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from smart_auth import clients, key_ring, passwords, routes
-from smart_auth.database import Database
+from smart_auth import clients, routes
 from smart_auth.service import SMARTAuth
 from tests.smart_auth import strangers
 from tests.smart_auth.flow import (
@@ -34,33 +29,7 @@ from tests.smart_auth.flow import (
     settings_for,
 )
 from tests.smart_auth.hospital import Hospital, encounter, patient
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _small_hashes() -> None:
-    """Passwords of tests are hashed by the same function with less memory (many tests log in)."""
-    passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
-
-
-class _ReadOnce(RSAKey):
-    """OpenSSL looks for 0.12 s whether the numbers of a key are primes, each time that it is read."""
-
-    @classmethod
-    @functools.cache
-    def import_key(cls, value: Any) -> Any:
-        """The same key for the same file."""
-        return RSAKey.import_key(value)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _keys_are_read_once() -> None:
-    key_ring.RSAKey = _ReadOnce  # type: ignore[misc]
-
-
-@pytest.fixture(scope="session")
-def keys_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keys are made once a session (RSA takes its time)."""
-    return tmp_path_factory.mktemp("keys")
+from tests.smart_auth.quick import cheap_secrets, made_keys, tables_in  # noqa: F401
 
 
 # Of a module: where Redis was killed on purpose, connections of before are gone.
@@ -94,20 +63,10 @@ def hospital() -> Hospital:
     return hospital
 
 
-@pytest.fixture(scope="session")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database as the migrations leave it: they take longer than most tests."""
-    path = tmp_path_factory.mktemp("tables") / "smart_auth.db"
-    database = Database(f"sqlite:///{path}")
-    database.migrate()
-    database.close()
-    return path
-
-
 @pytest.fixture
-def database_url(tmp_path: Path, tables: Path) -> str:
+def database_url(tmp_path: Path) -> str:
     """Where the server of a test keeps its tables; a module may say otherwise."""
-    return f"sqlite:///{shutil.copy(tables, tmp_path)}"
+    return tables_in(tmp_path)
 
 
 @pytest.fixture

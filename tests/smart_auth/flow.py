@@ -22,6 +22,7 @@ from smart_auth.events import Agent
 from smart_auth.models import Base
 from smart_auth.service import SMARTAuth
 from smart_auth.settings import SMARTAuthSettings
+from tests.smart_auth.quick import tables_in
 
 ORIGIN = "http://localhost:8080"
 AUDIENCE = f"{ORIGIN}/fhir"
@@ -52,7 +53,7 @@ class Recorder:
 def settings_for(directory: Path, redis_url: str, **changes: Any) -> SMARTAuthSettings:
     """Settings of a server that keeps everything in one directory."""
     values: dict[str, Any] = {
-        "database_url": f"sqlite:///{directory}/smart_auth.db",
+        "database_url": tables_in(directory),
         "issuer": f"{ORIGIN}/auth",
         "audience": AUDIENCE,
         "keys_dir": directory / "keys",

@@ -13,12 +13,12 @@ from smart_auth.database import Database
 from smart_auth.errors import RuleError
 from smart_auth.models import Client, GrantFamily
 from smart_auth.revocations import Feed
+from tests.smart_auth.quick import tables_in
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/t.db")
-    database.migrate()
+    database = Database(tables_in(tmp_path))
     yield database
     database.close()
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from smart_auth import clients, consent, roles, scopes, users, wording
 from smart_auth.database import Database
 from smart_auth.scopes import ScopeSet
+from tests.smart_auth.quick import tables_in
 
 OFFER = scopes.parse(
     "openid offline_access launch/patient patient/Observation.rs patient/Condition.crus user/Patient.cruds "
@@ -40,8 +41,7 @@ def test_categories_narrow_one_type_in_one_context() -> None:
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
     """A user `u` and an app `app`."""
-    database = Database(f"sqlite:///{tmp_path}/auth.db")
-    database.migrate()
+    database = Database(tables_in(tmp_path))
     clients.register(
         database,
         "app",

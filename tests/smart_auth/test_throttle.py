@@ -8,6 +8,7 @@ import pytest
 
 from smart_auth.database import Database
 from smart_auth.throttle import Throttle
+from tests.smart_auth.quick import tables_in
 
 
 class Clock:
@@ -24,8 +25,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def throttle(tmp_path: Path, clock: Clock) -> Iterator[Throttle]:
-    database = Database(f"sqlite:///{tmp_path}/t.db")
-    database.migrate()
+    database = Database(tables_in(tmp_path))
     yield Throttle(database, lock_after=10, lock_s=900, clock=clock)
     database.close()
 

@@ -20,6 +20,7 @@ from smart_auth.keys import Keys
 from smart_auth.revocations import Feed, revoke
 from smart_auth.tokens import Issuer, Subject, Verifier
 from tests.smart_auth.flow import ORIGIN, signed_with_public_key
+from tests.smart_auth.quick import tables_in
 
 ISSUER, AUDIENCE = "http://localhost:8080/auth", "http://localhost:8080/fhir"
 
@@ -40,8 +41,7 @@ class Site:
     def __init__(self, directory: Path, keys: Keys) -> None:
         self.keys = keys
         self.clock = Clock()
-        self.database = Database(f"sqlite:///{directory}/t.db")
-        self.database.migrate()
+        self.database = Database(tables_in(directory))
         clients.register(
             self.database,
             "app",
@@ -242,14 +242,14 @@ def test_the_feed_learns_of_another_process_and_goes_stale_without_the_database(
     site.feed.start()
     token = site.token()
     site.verifier.verify(token)
-    other = Database(f"sqlite:///{tmp_path}/t.db")
+    other = Database(tables_in(tmp_path))
     users.set_disabled(other, site.user.id, disabled=True, actor=None)
     _wait_for(lambda: _refused(site, token, InvalidTokenError))
     users.set_disabled(other, site.user.id, disabled=False, actor=None)
     other.close()
     site.database._engine.dispose()
-    (tmp_path / "t.db").rename(tmp_path / "gone.db")
-    (tmp_path / "t.db").mkdir()
+    (tmp_path / "smart_auth.db").rename(tmp_path / "gone.db")
+    (tmp_path / "smart_auth.db").mkdir()
     _wait_for(lambda: _refused(site, site.token(), StaleRevocationsError))
 
 

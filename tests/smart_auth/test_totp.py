@@ -13,6 +13,7 @@ from smart_auth.database import Database
 from smart_auth.errors import RuleError
 from smart_auth.models import RecoveryCode, User
 from smart_auth.totp import SecondFactors
+from tests.smart_auth.quick import tables_in
 
 
 class Clock:
@@ -29,8 +30,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/t.db")
-    database.migrate()
+    database = Database(tables_in(tmp_path))
     yield database
     database.close()
 
