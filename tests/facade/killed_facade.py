@@ -23,8 +23,11 @@ from facade import idempotency
 from facade.app import create_app
 from facade.audit.spool import Spool
 from facade.hapi import HAPIClient
+from smart_auth import key_ring
+from smart_auth.keys import Keys
 from tests.facade.world import settings_of
 from tests.smart_auth.flow import settings_for
+from tests.smart_auth.quick import ReadOnce
 
 
 class Steps:
@@ -82,6 +85,8 @@ def serve(given: dict[str, Any], last: int, socket: str) -> None:
 if __name__ == "__main__":
     idempotency._PENDING_S = 1
     known = json.loads(sys.argv[1])
+    key_ring.RSAKey = ReadOnce  # type: ignore[misc]
+    Keys(Path(known["keys_dir"]))  # read here, and in no fork
     for line in sys.stdin:
         number, path = line.split()
         if (child := os.fork()) == 0:

@@ -18,7 +18,7 @@ from smart_auth.database import Database
 from tests.servers.stack import FOLDER
 
 
-class _ReadOnce(RSAKey):
+class ReadOnce(RSAKey):
     """OpenSSL looks for 0.12 s whether the numbers of a key are primes, each time that it is read."""
 
     @classmethod
@@ -31,7 +31,7 @@ class _ReadOnce(RSAKey):
 @pytest.fixture(autouse=True, scope="session")
 def cheap_secrets() -> None:
     """Keys are read once; passwords are hashed by the same function with less memory (many tests log in)."""
-    key_ring.RSAKey = _ReadOnce  # type: ignore[misc]
+    key_ring.RSAKey = ReadOnce  # type: ignore[misc]
     passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1)
 
 
