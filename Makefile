@@ -14,8 +14,8 @@ help: ## this list
 demo: setup-tests ## set up, start everything, run the main job through the public door, leave it running
 	@$(DEV)/python -m demo
 
-test: setup-tests ## set up, then every test, in two processes with real servers of their own
-	@$(DEV)/python -m pytest --numprocesses 2 $(PYTEST_ARGS)
+test: setup-tests ## set up, then every test, in three processes with real servers of their own
+	@$(DEV)/python -m pytest --numprocesses 3 $(PYTEST_ARGS)
 
 up: setup ## set up and start everything
 	@$(PYTHON) -m deploy up

@@ -20,33 +20,32 @@ from tests.servers.stack import FOLDER
 
 pytest_plugins = ["tests.servers.fixtures"]
 
-FIRST = (
-    "tests/flows/test_main_job.py",  # it begins with an installation that has no administrator yet
-    "tests/flows/",
-    "tests/clients/",
+ORDER = {
+    # It begins with an installation that has no administrator yet, and leaves the people of `hospital`.
+    "tests/flows/test_main_job.py": "hospital",
+    "tests/flows/": "hospital",
+    "tests/clients/": "hospital",
     # They read the whole trail again and again, and every test that comes before makes it longer.
-    "tests/facade/audit/",
-    "tests/neuronova/test_audit.py",
-    "tests/facade/",
-    "tests/escape/",
-    "tests/smart_auth/",
-    "tests/deploy/",
-    "tests/hapi/",
-    "tests/subscriptions/",
-    "tests/mappers/",
-    "tests/inference/",
-)
-"""What comes first, in this order: the long parts, so that two processes end at about the same time."""
-_WHOLE = {
-    "flows": "flows",
-    # Both want the people of `hospital`, whose administrator is an installation's first.
-    "clients": "flows",
-    "facade": "facade",
-    "neuronova": "facade",
-    "escape": "escape",
-    "smart_auth": "smart_auth",
+    "tests/facade/audit/": "store",
+    "tests/neuronova/test_audit.py": "store",
+    "tests/facade/": "store",
+    "tests/neuronova/": "store",
+    "tests/flows/test_login_server.py": "store",
+    "tests/flows/test_apps_server.py": "store",
+    "tests/hapi/": "store",
+    "tests/deploy/test_servers.py": "store",
+    "tests/subscriptions/test_registration.py": "store",
+    "tests/inference/test_report_server.py": "store",
+    "tests/escape/": "escape",
+    "tests/smart_auth/": "smart_auth",
+    "tests/deploy/test_store.py": "",
+    "tests/deploy/test_teardown.py": "",
+    "tests/imaging/": "",
+    "tests/inference/": "",
 }
-"""Folders that stay together, and under which name: what they share is slow to make."""
+"""What comes first, in this order, and what stays in one process because of what it shares: servers that are
+slow to start, the people of a hospital. The longest start counts. Long parts come first, so that the
+processes end at about the same time."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,36 +63,36 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGTERM, interrupt)
     if not hasattr(config, "workerinput"):
         config.option.loadscopereorder = False
-        # The folder of every stack of this run, of its second process too: whoever is killed, it goes.
+        # The folder of every stack of this run, of its other processes too: whoever is killed, it goes.
         folder = tempfile.mkdtemp(prefix="nn", dir="/tmp")
         Path(folder).chmod(0o711)  # MariaDB's system user passes through
         os.environ[FOLDER] = folder
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-        # Servers need longer to stop than what the second process is given.
+        # Servers need longer to stop than what the other processes are given.
         NodeManager.EXIT_TIMEOUT = 15
 
 
-class ByFolder(LoadScopeScheduling):
+def _start(nodeid: str) -> str:
+    """The key of ORDER that counts for a test, or nothing."""
+    return max((start for start in ORDER if nodeid.startswith(start)), key=len, default="")
+
+
+class ByPart(LoadScopeScheduling):
     """Deals out what stays together, then files, in their order, to the process that is free."""
 
     def _split_scope(self, nodeid: str) -> str:
-        folder = nodeid.split("/")[1]
-        return _WHOLE.get(folder, nodeid.split("::")[0])
+        return ORDER.get(_start(nodeid)) or nodeid.split("::")[0]
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFolder:
-    """Where a run has two processes (`--numprocesses 2`)."""
-    return ByFolder(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByPart:
+    """Where a run has several processes (`--numprocesses 3`)."""
+    return ByPart(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Bring what comes first to the front."""
-
-    def place(item: pytest.Item) -> int:
-        starts = (number for number, start in enumerate(FIRST) if item.nodeid.startswith(start))
-        return next(starts, len(FIRST))
-
-    items.sort(key=place)
+    places = {start: place for place, start in enumerate(ORDER)}
+    items.sort(key=lambda item: places.get(_start(item.nodeid), len(places)))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
