@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy import Connection, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -40,16 +40,10 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the tables up to date; processes that start together wait for the first."""
-        # Here: it takes 0.2 s to import, and most processes and commands never migrate.
-        from alembic import command
-        from alembic.config import Config
-
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
         with self._migration_lock(), self._engine.connect() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-            connection.commit()
+            if _revision(connection) != newest_revision():
+                connection.rollback()
+                _upgrade(connection)
         if self.is_sqlite and self._url.database:
             Path(self._url.database).chmod(0o600)
 
@@ -98,6 +92,30 @@ class Database:
                 yield
             finally:
                 connection.execute(text("SELECT RELEASE_LOCK('smart_auth_migrations')"))
+
+
+def newest_revision() -> str:
+    """The last migration: each file's name begins with its revision, a number."""
+    return max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
+
+
+def _upgrade(connection: Connection) -> None:
+    # Here: it takes 0.2 s to import, and processes and commands seldom find something to migrate.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    connection.commit()
 
 
 def _on_sqlite_connect(connection: Any, _record: object) -> None:

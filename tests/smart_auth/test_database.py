@@ -2,16 +2,20 @@
 
 import multiprocessing
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, select, text
 
 from smart_auth import clients, users
-from smart_auth.database import Database
+from smart_auth.database import MIGRATIONS, Database, newest_revision
 from smart_auth.errors import StoreUnavailableError
 from smart_auth.models import Base, Epoch
 from smart_auth.revocations import Feed, revoke
@@ -25,6 +29,22 @@ def test_the_migrations_make_what_the_models_say(tmp_path: Path) -> None:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
     assert (tmp_path / "t.db").stat().st_mode & 0o777 == 0o600
     database.close()
+
+
+def test_tables_that_are_up_to_date_load_no_migrations(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/t.db"
+    again = f"""import sys
+from smart_auth.database import MIGRATIONS, Database, newest_revision
+Database("{url}").migrate()
+print("alembic" in sys.modules)"""
+    loaded = [subprocess.check_output([sys.executable, "-c", again], text=True).strip() for _ in range(2)]
+    assert loaded == ["True", "False"]
+
+
+def test_files_of_migrations_are_named_by_their_revision() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_current_head() == newest_revision()
 
 
 def _migrate(url: str) -> int:
