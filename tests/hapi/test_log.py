@@ -33,13 +33,3 @@ def test_no_line_quotes_a_resource_or_a_query(servers: Stack) -> None:
     # Both have something to say of such a request, so this test sees what it would quote.
     wait_for(lambda: {"LenientErrorHandler", "SearchTask"} <= loggers(), "the store's own lines", 10)
     assert VALUE not in stack.log("hapi")
-
-
-def test_what_a_client_got_wrong_is_no_failure_of_the_store(servers: Stack) -> None:
-    stack = servers.need("hapi")
-    headers = {"X-NeuroNova-Secret": stack.secrets["hapi-facade"]}
-    seen = len(stack.log("hapi"))
-    with httpx.Client(base_url=stack.hapi_url, headers=headers, timeout=30) as hapi:
-        for query in ("date=someday", "value-quantity=lots"):
-            assert hapi.get(f"/Observation?_offset=0&{query}").status_code == 400
-    assert '"level":"ERROR"' not in stack.log("hapi")[seen:]

@@ -3,7 +3,6 @@ package org.neuronova.store;
 import ca.uhn.fhir.interceptor.api.Hook;
 import ca.uhn.fhir.interceptor.api.Interceptor;
 import ca.uhn.fhir.interceptor.api.Pointcut;
-import ca.uhn.fhir.parser.DataFormatException;
 import ca.uhn.fhir.rest.api.server.RequestDetails;
 import ca.uhn.fhir.rest.server.exceptions.BaseServerResponseException;
 import java.util.ArrayList;
@@ -26,9 +25,6 @@ public class FailureLog {
     public void failed(RequestDetails request, Throwable failure) {
         if (failure instanceof BaseServerResponseException known && known.getStatusCode() < 500) {
             return;
-        }
-        if (failure instanceof DataFormatException) {
-            return; // the client's: HAPI makes a 400 of it, after this hook
         }
         LOG.error("request {} failed: {}", request == null ? "-" : request.getRequestId(), describe(failure));
     }
