@@ -8,6 +8,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,28 +28,29 @@ gc.disable()
 ORDER = {
     # It begins with an installation that has no administrator yet, and leaves the people of `hospital`.
     "tests/flows/test_main_job.py": "hospital",
-    "tests/flows/": "hospital",
-    "tests/clients/": "hospital",
+    "tests/flows/*": "hospital",
+    "tests/clients/*": "hospital",
     # They read the whole trail again and again, and every test that comes before makes it longer.
-    "tests/facade/audit/": "store",
+    "tests/facade/audit/test_trail.py": "store",
     "tests/neuronova/test_audit.py": "store",
-    "tests/facade/": "store",
-    "tests/neuronova/": "store",
-    "tests/smart_auth/": "store",
+    "tests/facade/*_server.py": "store",
+    "tests/smart_auth/*_server.py": "store",
     "tests/flows/test_login_server.py": "store",
-    "tests/hapi/": "store",
+    "tests/hapi/*": "store",
     "tests/deploy/test_servers.py": "store",
     "tests/subscriptions/test_registration.py": "store",
     "tests/inference/test_report_server.py": "store",
-    "tests/escape/": "escape",
+    "tests/escape/*": "escape",
+    "tests/facade/audit/test_tamper_server.py": "",
     "tests/deploy/test_store.py": "",
     "tests/deploy/test_teardown.py": "",
-    "tests/imaging/": "",
-    "tests/inference/": "",
+    "tests/imaging/*": "",
+    "tests/inference/*": "",
+    "tests/smart_auth/*": "",
 }
-"""What comes first, in this order, and what stays in one process because of what it shares: servers that are
-slow to start, the people of a hospital. The longest start counts. Long parts come first, so that the
-processes end at about the same time."""
+"""Files: what comes first, in this order, and what stays in one process because of what it shares: servers
+that are slow to start, the people of a hospital. The longest pattern counts. Long parts come first, so that
+the processes end at about the same time."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,16 +77,17 @@ def pytest_configure(config: pytest.Config) -> None:
         NodeManager.EXIT_TIMEOUT = 15
 
 
-def _start(nodeid: str) -> str:
+def _pattern(nodeid: str) -> str:
     """The key of ORDER that counts for a test, or nothing."""
-    return max((start for start in ORDER if nodeid.startswith(start)), key=len, default="")
+    file = nodeid.partition("::")[0]
+    return max((pattern for pattern in ORDER if fnmatchcase(file, pattern)), key=len, default="")
 
 
 class ByPart(LoadScopeScheduling):
     """Deals out what stays together, then files, in their order, to the process that is free."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return ORDER.get(_start(nodeid)) or nodeid.split("::")[0]
+        return ORDER.get(_pattern(nodeid)) or nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByPart:
@@ -94,8 +97,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByPart:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Bring what comes first to the front."""
-    places = {start: place for place, start in enumerate(ORDER)}
-    items.sort(key=lambda item: places.get(_start(item.nodeid), len(places)))
+    places = {pattern: place for place, pattern in enumerate(ORDER)}
+    items.sort(key=lambda item: places.get(_pattern(item.nodeid), len(places)))
 
 
 def pytest_collection_finish() -> None:

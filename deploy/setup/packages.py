@@ -24,7 +24,7 @@ PACKAGES = (
     "orthanc-dicomweb",
     "orthanc-dev",  # one header, for our plugin
     "dcmtk",
-    "chromium",
+    "chromium-headless-shell",
     "fonts-nanum",  # Korean names in the viewer and in screenshots
     "gcc",
     "libc6-dev",

@@ -1,27 +1,39 @@
 """An operator at the command line, who may be cut off at any line."""
 
-import subprocess
-import sys
+import multiprocessing
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
+from tests.flows import killed_command
 from tests.flows.pipeline import Clinic, Study
 
-KILLED = Path(__file__).with_name("killed_command.py")
 EVERY = 61
 """Lines between two kills: a prime, so that no loop hides behind it."""
+TIMEOUT_S = 120
+LOADED = multiprocessing.get_context("forkserver")
+LOADED.set_forkserver_preload([killed_command.__name__, "neuronova.study", "neuronova.patient"])
 
 
-def command(clinic: Clinic, *arguments: str, lines: int = 0) -> subprocess.CompletedProcess[str]:
+@dataclass(frozen=True)
+class Done:
+    """How a command ended; -9: killed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def command(clinic: Clinic, *arguments: str, lines: int = 0) -> Done:
     """Run the command; `lines`: kill it after so many."""
-    return subprocess.run(
-        [sys.executable, str(KILLED), str(lines), "--var", str(clinic.stack.var), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        cwd=KILLED.parents[2],
-        env={"PYTHONPATH": str(KILLED.parents[2]), "PATH": "/usr/bin:/bin"},
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        given = (lines, ("--var", str(clinic.stack.var), *arguments), Path(folder))
+        process = LOADED.Process(target=killed_command.main, args=given)
+        process.start()
+        process.join(TIMEOUT_S)
+        said = [(Path(folder) / name).read_text() for name in ("stdout", "stderr")]
+        assert process.exitcode is not None, said
+        return Done(process.exitcode, *said)
 
 
 def refused(clinic: Clinic, said: str, *arguments: str) -> None:
