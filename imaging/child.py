@@ -52,7 +52,8 @@ class Children:
     """A pool of children, as an async context manager; they start when they are first needed."""
 
     def __init__(self, count: int = 2, *, timeout_s: float = 120, memory_bytes: int = 6 << 30) -> None:
-        self._idle: asyncio.Queue[_Child] = asyncio.Queue()
+        # The last one first: it is warm, and a second one starts only for work beside it.
+        self._idle: asyncio.LifoQueue[_Child] = asyncio.LifoQueue()
         self._all = [_Child(memory_bytes) for _ in range(count)]
         self._timeout_s = timeout_s
         for child in self._all:

@@ -88,6 +88,15 @@ async def test_a_cancelled_call_does_not_leave_its_answer_to_the_next():
         assert (await children.inspect(mr_file(number=2))).instance_number == 2
 
 
+async def test_a_second_child_starts_only_for_work_beside_the_first():
+    async with Children(2) as children:
+        for _ in range(3):
+            await children.inspect(mr_file())
+        assert sum(child._process is not None for child in children._all) == 1
+        await asyncio.gather(children.inspect(mr_file()), children.inspect(mr_file()))
+        assert all(child._process is not None for child in children._all)
+
+
 async def test_memory_is_limited():
     async with Children(1, memory_bytes=1 << 30) as children:
         limit = _proc(await _pid(children), "limits").decode()
