@@ -50,9 +50,10 @@ async def test_a_child_has_no_secrets(monkeypatch):
     async with Children(1) as children:
         environment = _proc(await _pid(children), "environ")
     assert b"do-not-leak" not in environment
-    assert {entry.split(b"=")[0].decode() for entry in environment.split(b"\0") if entry} <= set(
-        child_module._PASSED_ON
-    )
+    assert {entry.split(b"=")[0].decode() for entry in environment.split(b"\0") if entry} <= {
+        *child_module._PASSED_ON,
+        *child_module._GIVEN,
+    }
 
 
 async def test_a_killed_child_is_an_outcome_and_the_next_call_works(paths):
