@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +27,10 @@ class Commands(TyperGroup):
         """Import one."""
         if cmd_name not in _COMMANDS:
             return None
+        gc.disable()  # what is imported stays: to look through it for garbage takes a sixth of the time
         command = get_command(import_module(f"neuronova.{cmd_name}").app)
+        gc.freeze()
+        gc.enable()
         command.name = cmd_name
         return command
 
