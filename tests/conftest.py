@@ -40,12 +40,14 @@ ORDER = {
     "tests/deploy/test_servers.py": "store",
     "tests/subscriptions/test_registration.py": "store",
     "tests/inference/test_report_server.py": "store",
+    "tests/neuronova/test_study.py": "store",
     "tests/escape/*": "escape",
     "tests/facade/audit/test_tamper_server.py": "",
     "tests/deploy/test_store.py": "",
     "tests/deploy/test_teardown.py": "",
     "tests/imaging/*": "",
     "tests/inference/*": "",
+    "tests/subscriptions/test_worker.py": "",
     "tests/smart_auth/*": "",
 }
 """Files: what comes first, in this order, and what stays in one process because of what it shares: servers
