@@ -23,7 +23,7 @@ class AuditSettings(BaseSettings):
     rate_per_s: float = Field(250, gt=0, description="most events a second sent to HAPI")
     join_s: float = Field(60, ge=0, description="how long a passed answer waits for nginx's word")
     anchor_s: float = Field(60, gt=0, description="how often the chain's head is anchored")
-    poll_s: float = Field(0.2, gt=0, description="how often the spool is looked at when it is idle")
+    poll_s: float = Field(0.2, gt=0, description="how often the spool is looked at, unless a batch was full")
     keep_days: int = Field(
         0, ge=0, description="days that an event is kept before it may be removed; 0: for ever"
     )

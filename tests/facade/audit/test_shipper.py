@@ -16,6 +16,8 @@ from facade.audit.errors import ChainStateError
 from facade.audit.event import Who, audit_event
 from facade.audit.shipper import Shipper
 from facade.audit.spool import Spool
+from facade.audit.state import Batch
+from facade.audit.trail import Trail
 from facade.audit.verify import verify
 
 DOCTOR = Who("Practitioner/d1", "doctor", "viewer", "jti", "127.0.0.1")
@@ -61,6 +63,31 @@ async def test_every_record_is_shipped_in_order_and_the_spool_is_emptied(install
         report = await verify(hapi, installation.state, installation.key)
     assert report.is_whole
     assert (report.events, report.anchors) == (17, 1)
+
+
+async def test_a_record_that_comes_meanwhile_waits_for_the_next_look_unless_the_batch_was_full(
+    installation: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[tuple[int, float]] = []
+    send = Trail.send
+
+    async def pause(self: Shipper, seconds: float) -> None:
+        pauses.append((len(installation.store.events), seconds))
+        await asyncio.sleep(0)
+
+    async def sent(self: Trail, batch: Batch) -> Batch:
+        answer = await send(self, batch)
+        if len(installation.store.events) == 7:
+            spool(installation, "meanwhile")
+        return answer
+
+    monkeypatch.setattr(Shipper, "_pause", pause)
+    monkeypatch.setattr(Trail, "send", sent)
+    spool(installation, *(f"r{number}" for number in range(7)))
+    await ship(installation, 8, batch=5, poll_s=100)
+    (shipped, seconds), *_ = pauses
+    assert shipped == 7, "a batch of 5 and one of 2, then the pause"
+    assert 90 < seconds < 100
 
 
 class Killed(BaseException):
