@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
 
 from demo.app import App, Session
 from demo.run import Run
-from demo.viewer import chromium
 from deploy.setup.clients import CLIENTS
 from smart_auth import roles
 from tests.servers.stack import Stack
@@ -72,14 +70,6 @@ def browser_app(stack: Stack, hospital: Run) -> Iterator[BrowserApp]:
     yield BrowserApp(base_url, client_id)
     server.shutdown()
     server.server_close()
-
-
-# Not of the session: while Playwright is open its event loop is the running one, and no async test starts.
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Headless Chromium."""
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
 from pydicom import Dataset
 
-from demo.viewer import chromium
 from inference.training.phantom import scanned
 from inference.training.study import write_study
 from tests.flows.files import read_folder
@@ -33,14 +31,6 @@ def clinic(servers: Stack) -> Iterator[Clinic]:
         )
     yield clinic
     clinic.close()
-
-
-# Not of the session: while Playwright is open its event loop is the running one, and no async test starts.
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Headless Chromium."""
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture

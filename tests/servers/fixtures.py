@@ -1,12 +1,16 @@
-"""Fixtures of real servers: one stack a session, each program started when the first test asks for it."""
+"""Fixtures of real servers: one stack a session, each program started when the first test asks for it; and of
+the browser that looks at them.
+"""
 
 from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 from demo import people
 from demo.run import Run
+from demo.viewer import chromium
 from deploy.settings import ROOT
 from tests.servers.stack import Stack, made, make_stack
 
@@ -75,3 +79,11 @@ def hospital(stack: Stack) -> Iterator[Run]:
     yield run
     for session in run.signed_in.values():
         session.browser.close()
+
+
+# Not of the session: while Playwright is open its event loop is the running one, and no async test starts.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium."""
+    with chromium() as opened:
+        yield opened
