@@ -11,6 +11,7 @@ import hashlib
 import secrets
 import ssl
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
 from html.parser import HTMLParser
@@ -157,13 +158,12 @@ class App:
 
     def sign_in(self, username: str, password: str, phone: Phone | None = None) -> Session:
         """Walk the authorization code flow with this person's password and phone, page by page."""
-        browser = new_browser()
-        try:
+        with ExitStack() as held:
+            browser = new_browser()
+            held.callback(browser.close)
             token = self._token(browser, username, password, phone or Phone())
+            held.pop_all()  # from here on the session's
             return Session(self.base_url, browser, token)
-        except BaseException:  # whatever it was is raised again; only the connection must not stay open
-            browser.close()
-            raise
 
     def _token(self, browser: httpx.Client, username: str, password: str, phone: Phone) -> dict[str, Any]:
         """The token response of one walk through the code flow."""

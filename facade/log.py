@@ -29,7 +29,7 @@ _TALKATIVE = (
 _REPEATING = ("pydicom",)
 # Messages of these come from the interpreter or the operating system; a validation error of pydantic, by
 # contrast, repeats the value that it refuses.
-_PLAIN = (OSError, TypeError, AttributeError, ImportError, NotImplementedError, RuntimeError)
+_PLAIN = (OSError, TypeError, AttributeError, ImportError, RuntimeError)
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
