@@ -27,7 +27,7 @@ class Commands(TyperGroup):
         """Import one."""
         if cmd_name not in _COMMANDS:
             return None
-        gc.disable()  # what is imported stays: to look through it for garbage takes a sixth of the time
+        gc.disable()  # what is imported stays: to look through it for garbage is a third of the start
         command = get_command(import_module(f"neuronova.{cmd_name}").app)
         gc.freeze()
         gc.enable()

@@ -51,7 +51,8 @@ ORDER = {
     "tests/smart_auth/*": "",
 }
 """Files: what comes first, in this order, and what stays in one process because of what it shares: servers
-that are slow to start, the people of a hospital. The longest pattern counts. Long parts come first, so that
+that are slow to start, the people of a hospital. What needs HAPI and stands in no part starts one of its own;
+in facade and smart_auth it is named `*_server.py`. The longest pattern counts. Long parts come first, so that
 the processes end at about the same time."""
 
 
@@ -77,6 +78,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         # Servers need longer to stop than what the other processes are given.
         NodeManager.EXIT_TIMEOUT = 15
+        if config.option.numprocesses:
+            gc.enable()  # this process collects no tests
 
 
 def _pattern(nodeid: str) -> str:

@@ -27,13 +27,19 @@ class Done:
 def command(clinic: Clinic, *arguments: str, lines: int = 0) -> Done:
     """Run the command; `lines`: kill it after so many."""
     with tempfile.TemporaryDirectory() as folder:
-        given = (lines, ("--var", str(clinic.stack.var), *arguments), Path(folder))
+        said = [Path(folder) / name for name in ("stdout", "stderr")]
+        for file in said:
+            file.touch()
+        given = (lines, ("--var", str(clinic.stack.var), *arguments), *said)
         process = LOADED.Process(target=killed_command.main, args=given)
         process.start()
         process.join(TIMEOUT_S)
-        said = [(Path(folder) / name).read_text() for name in ("stdout", "stderr")]
-        assert process.exitcode is not None, said
-        return Done(process.exitcode, *said)
+        returncode = process.exitcode
+        process.kill()
+        process.join()
+        stdout, stderr = (file.read_text() for file in said)
+        assert returncode is not None, f"ran for {TIMEOUT_S} s: {stdout}{stderr}"
+        return Done(returncode, stdout, stderr)
 
 
 def refused(clinic: Clinic, said: str, *arguments: str) -> None:

@@ -19,11 +19,10 @@ from subscriptions import assign, correct, merge, release
 FILES = {module.__file__ for module in (assign, correct, corrections, merge, release)}
 
 
-def main(lines: int, arguments: tuple[str, ...], folder: Path) -> None:
-    """Run the command, its output in files of the folder; `lines`: kill it after so many."""
-    for stream in (sys.stdout, sys.stderr):
-        file = os.open(folder / stream.name.strip("<>"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.dup2(file, stream.fileno())
+def main(lines: int, arguments: tuple[str, ...], stdout: Path, stderr: Path) -> None:
+    """Run the command, its output in these files; `lines`: kill it after so many."""
+    for file, stream in ((stdout, sys.stdout), (stderr, sys.stderr)):
+        os.dup2(os.open(file, os.O_WRONLY), stream.fileno())
     sys.settrace(_killing(lines))
     app(arguments, prog_name="neuronova")
 

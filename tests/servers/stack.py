@@ -23,8 +23,8 @@ START_S = 240
 FOLDER = "NEURONOVA_TEST_FOLDER"
 """Variable with the folder of a run's stacks."""
 SMALL = {
-    # Half the processor time for HAPI's start; what it then does takes a sixth less with 1g than with 512m, a
-    # twelfth less than with 768m (both measured).
+    # Half the processor time for HAPI's start; over tests/escape it takes a sixth less with 1g than with 512m
+    # (measured: 48 and 60 s).
     "hapi_heap": "1g",
     "hapi_java_options": "-XX:TieredStopAtLevel=1",
     "rate_general": 0,
